@@ -1,0 +1,97 @@
+//! What the rule knows of an incident, and where in the service a metric is bad.
+
+use suture_playbook_sdk::prelude::*;
+
+use crate::words::About;
+
+/// What the rule knows of an incident.
+#[derive(Default)]
+pub struct Case {
+    /// The metrics responsible, most responsible first.
+    pub drivers: Vec<Driver>,
+    /// The last sample by instance.
+    pub by_instance: Vec<InstanceMetrics>,
+    /// What can be acted on.
+    pub targets: Vec<TargetState>,
+    /// What did not help already.
+    pub tried: Vec<String>,
+}
+
+/// Where a metric is bad.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Where {
+    /// On this instance, and not on the others.
+    One(String),
+    /// On all alike, or nobody can tell.
+    Everywhere,
+}
+
+impl Case {
+    /// Instances that do not answer: by the target's own word, else by a metric about being up that says 0.
+    pub fn down(&self) -> Vec<String> {
+        let instances = self.targets.iter().flat_map(|t| &t.instances);
+        let says_down = |name: &str| {
+            self.by_instance
+                .iter()
+                .filter(|sample| sample.instance == name)
+                .flat_map(|sample| &sample.metrics)
+                .any(|m| About::of(&m.name) == Some(About::Up) && m.value < 0.5)
+        };
+        instances.filter(|i| !i.up || says_down(&i.name)).map(|i| i.name.clone()).collect()
+    }
+
+    /// Where a driver is bad. Instances out of the traffic are not compared: they idle, and would make any other
+    /// instance stand out.
+    pub fn place(&self, driver: &Driver, about: About) -> Where {
+        if let Some(name) = driver.instance.as_ref().filter(|name| self.is_serving(name)) {
+            return Where::One(name.clone());
+        }
+        let mut values: Vec<(f64, &str)> = self
+            .by_instance
+            .iter()
+            .filter(|sample| self.is_serving(&sample.instance))
+            .filter_map(|sample| {
+                let metric = sample.metrics.iter().find(|m| m.name == driver.metric)?;
+                Some((metric.value, sample.instance.as_str()))
+            })
+            .collect();
+        values.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let (ratio, least) = about.standing_out();
+        match values.as_slice() {
+            [(first, name), (second, _), ..] if !about.low_is_bad() && *first > least && *first >= ratio * second => {
+                Where::One((*name).to_owned())
+            }
+            _ => Where::Everywhere,
+        }
+    }
+
+    /// The serving instance with the highest value of a metric.
+    pub fn worst(&self, metric: &str) -> Option<String> {
+        let value = |sample: &InstanceMetrics| sample.metrics.iter().find(|m| m.name == metric).map(|m| m.value);
+        self.by_instance
+            .iter()
+            .filter(|sample| self.is_serving(&sample.instance))
+            .filter_map(|sample| Some((value(sample)?, &sample.instance)))
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+            .map(|(_, name)| name.clone())
+    }
+
+    /// How many instances answer and get traffic.
+    pub fn serving(&self) -> usize {
+        self.targets.iter().map(|t| t.serving().count()).sum()
+    }
+
+    /// May an instance be added anywhere?
+    pub fn can_grow(&self) -> bool {
+        self.targets.iter().any(|t| t.replicas < t.max_replicas)
+    }
+
+    /// Is there a cache to steer?
+    pub fn has_cache(&self) -> bool {
+        self.targets.iter().any(|t| t.cache_ttl_ms.is_some())
+    }
+
+    fn is_serving(&self, name: &str) -> bool {
+        self.targets.iter().any(|t| t.serving().any(|i| i.name == name))
+    }
+}

@@ -1,0 +1,124 @@
+//! The actuator for `local:` targets: talks to supervisors over their control sockets.
+//!
+//! Says precisely how far a request got: not sent, sent and unanswered, refused. Never retries.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hyper::Method;
+
+use super::call::{CallError, Peer, Reply, call};
+use super::wire::{ApplyRequest, Receipt, Refusal, Report};
+use crate::act::{ActError, Actuator, LocalSettings};
+use crate::model::{Action, Facet, TargetId, TargetState};
+
+/// How long a supervisor may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a look.
+    pub observe: Duration,
+    /// For an action: must cover draining, stopping and getting ready.
+    pub apply: Duration,
+}
+
+impl Default for Timeouts {
+    /// 5 s for a look; 60 s for an action, twice what a target with default settings can take.
+    fn default() -> Self {
+        Self { observe: Duration::from_secs(5), apply: Duration::from_secs(60) }
+    }
+}
+
+impl Timeouts {
+    /// Long enough for the slowest action on any of these targets: a restart that drains, stops and gets ready.
+    #[must_use]
+    pub fn covering<'a>(targets: impl IntoIterator<Item = &'a LocalSettings>) -> Self {
+        let slowest = targets.into_iter().map(|t| t.stop_within * 2 + t.ready_within).max().unwrap_or_default();
+        Self { apply: slowest + Duration::from_secs(10), ..Self::default() }
+    }
+}
+
+/// Acts on `local:` targets.
+#[derive(Clone, Debug)]
+pub struct LocalActuator {
+    sockets: BTreeMap<TargetId, PathBuf>,
+    timeouts: Timeouts,
+}
+
+impl LocalActuator {
+    /// An actuator for the supervisors that listen on these sockets.
+    #[must_use]
+    pub fn new(sockets: BTreeMap<TargetId, PathBuf>, timeouts: Timeouts) -> Self {
+        Self { sockets, timeouts }
+    }
+
+    fn socket(&self, target: &TargetId) -> Result<&Path, ActError> {
+        self.sockets.get(target).map(PathBuf::as_path).ok_or_else(|| ActError::NotFound(target.to_string()))
+    }
+}
+
+#[async_trait]
+impl Actuator for LocalActuator {
+    fn kind(&self) -> &'static str {
+        "local"
+    }
+
+    async fn observe(&self, target: &TargetId) -> Result<TargetState, ActError> {
+        let socket = self.socket(target)?;
+        match call(Peer::Unix(socket), Method::GET, "/state", None, self.timeouts.observe).await {
+            Ok(reply) => read_report(target, &reply).map(|report| report.state),
+            Err(CallError::Connect(why)) => Err(unreachable(target, socket, &why)),
+            Err(CallError::TimedOut(_)) => Err(ActError::TimedOut(format!("the supervisor of {target}"))),
+            // A look changes nothing, so a broken one is no worse than none.
+            Err(CallError::Broken(why)) => Err(unreachable(target, socket, &why)),
+        }
+    }
+
+    async fn apply(&self, action: &Action, before: &Facet, key: &str) -> Result<String, ActError> {
+        let target = action.target();
+        let socket = self.socket(target)?;
+        let request = ApplyRequest { action: action.clone(), before: before.clone(), key: key.to_owned() };
+        let body = serde_json::to_vec(&request).map_err(|e| ActError::Unsupported(e.to_string()))?;
+        match call(Peer::Unix(socket), Method::POST, "/apply", Some(body), self.timeouts.apply).await {
+            Ok(reply) => read_receipt(action, &reply),
+            Err(CallError::Connect(why)) => Err(unreachable(target, socket, &why)),
+            Err(CallError::TimedOut(_)) => Err(ActError::TimedOut(format!("the supervisor of {target}"))),
+            Err(error @ CallError::Broken(_)) => {
+                Err(ActError::OutcomeUnknown(action.subject(), format!("the supervisor went away: {error}")))
+            }
+        }
+    }
+}
+
+fn read_receipt(action: &Action, reply: &Reply) -> Result<String, ActError> {
+    if reply.status.is_success() {
+        // Done is done, even when the receipt cannot be read.
+        return Ok(serde_json::from_slice(&reply.body)
+            .map_or_else(|_| format!("{action}: done"), |receipt: Receipt| receipt.receipt));
+    }
+    Err(match serde_json::from_slice::<Refusal>(&reply.body) {
+        Ok(refusal) => refusal.into(),
+        Err(_) => ActError::OutcomeUnknown(
+            action.subject(),
+            format!("the supervisor answered {} and nothing that can be read", reply.status.as_u16()),
+        ),
+    })
+}
+
+/// Reads the answer to `GET /state`.
+pub(super) fn read_report(target: &TargetId, reply: &Reply) -> Result<Report, ActError> {
+    let strange = |why: String| ActError::Unavailable(target.to_string(), why);
+    if !reply.status.is_success() {
+        return Err(strange(format!("its supervisor answers {}", reply.status.as_u16())));
+    }
+    serde_json::from_slice(&reply.body)
+        .map_err(|e| strange(format!("its supervisor is of another version ({e}): stop it and start it again")))
+}
+
+fn unreachable(target: &TargetId, socket: &Path, why: &str) -> ActError {
+    ActError::Unavailable(
+        target.to_string(),
+        format!("no supervisor answers at {} ({why}): start `suture run`, or restart it", socket.display()),
+    )
+}

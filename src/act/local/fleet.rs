@@ -1,0 +1,187 @@
+//! The workers of a target as a list: who is there, who gets the next request, what an actuator sees.
+//!
+//! Pure bookkeeping under one lock: nothing in here waits or talks to a process.
+
+use crate::act::LocalSettings;
+use crate::model::{Instance, TargetState};
+
+use super::process::{InFlight, Process};
+use super::wire::WorkerReport;
+
+/// The usual part of the traffic.
+const USUAL_WEIGHT: u32 = 100;
+
+/// All workers of one target.
+pub(super) struct Fleet {
+    stem: String,
+    /// How many are wanted; changes when a change has taken effect.
+    pub replicas: u32,
+    /// Lifetime of cached answers, for workers with a cache.
+    pub cache_ttl_ms: Option<u64>,
+    slots: Vec<Slot>,
+}
+
+/// The place of one worker. It keeps its name, weight and count of restarts while processes come and go.
+pub(super) struct Slot {
+    pub number: u32,
+    pub name: String,
+    pub generation: u64,
+    pub weight: u32,
+    pub isolated: bool,
+    /// Ready once and not on its way out: may be given requests.
+    pub open: bool,
+    /// Part of what was asked for, dead or alive, so that its absence shows. A worker that is still being added, or
+    /// is being taken away, is not.
+    pub wanted: bool,
+    pub process: Option<Process>,
+    /// Of the smooth weighted round robin: what it is owed.
+    credit: i64,
+}
+
+/// Who takes a request.
+pub(super) enum Pick {
+    /// This worker, which now counts it.
+    Worker(std::net::SocketAddr, InFlight),
+    /// Nobody serves.
+    NoneServing,
+    /// All that serve are full.
+    AllFull,
+}
+
+impl Fleet {
+    pub(super) fn new(stem: &str) -> Self {
+        Self { stem: stem.to_owned(), replicas: 0, cache_ttl_ms: None, slots: Vec::new() }
+    }
+
+    /// The name of worker `number`.
+    pub(super) fn name_of(&self, number: u32) -> String {
+        format!("{}-{number}", self.stem)
+    }
+
+    /// Makes a place for worker `number`, out of the traffic until it is opened.
+    pub(super) fn add(&mut self, number: u32) {
+        self.slots.push(Slot {
+            number,
+            name: self.name_of(number),
+            generation: 0,
+            weight: USUAL_WEIGHT,
+            isolated: false,
+            open: false,
+            wanted: false,
+            process: None,
+            credit: 0,
+        });
+        self.slots.sort_by_key(|slot| slot.number);
+    }
+
+    pub(super) fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    pub(super) fn slots_mut(&mut self) -> &mut [Slot] {
+        &mut self.slots
+    }
+
+    pub(super) fn slot_mut(&mut self, number: u32) -> Option<&mut Slot> {
+        self.slots.iter_mut().find(|slot| slot.number == number)
+    }
+
+    pub(super) fn named(&mut self, name: &str) -> Option<&mut Slot> {
+        self.slots.iter_mut().find(|slot| slot.name == name)
+    }
+
+    /// Forgets the places of these workers.
+    pub(super) fn remove(&mut self, numbers: &[u32]) {
+        self.slots.retain(|slot| !numbers.contains(&slot.number));
+    }
+
+    /// Chooses who takes the next request and counts it in: smooth weighted round robin over the workers that are
+    /// up, in the traffic and not full.
+    pub(super) fn pick(&mut self, full_at: usize) -> Pick {
+        let mut total = 0_i64;
+        let mut serving = 0_usize;
+        let mut best: Option<&mut Slot> = None;
+        for slot in self.slots.iter_mut().filter(|slot| slot.serves()) {
+            serving += 1;
+            if slot.process.as_ref().is_none_or(|p| p.in_flight() >= full_at) {
+                continue;
+            }
+            let weight = i64::from(slot.weight);
+            slot.credit += weight;
+            total += weight;
+            if best.as_ref().is_none_or(|b| slot.credit > b.credit) {
+                best = Some(slot);
+            }
+        }
+        match best {
+            Some(slot) => {
+                slot.credit -= total;
+                match &slot.process {
+                    Some(process) => Pick::Worker(process.addr, process.enter()),
+                    None => Pick::NoneServing,
+                }
+            }
+            None if serving > 0 => Pick::AllFull,
+            None => Pick::NoneServing,
+        }
+    }
+
+    /// What an actuator sees.
+    pub(super) fn state(&self, settings: &LocalSettings) -> TargetState {
+        TargetState {
+            replicas: self.replicas,
+            min_replicas: settings.min_workers,
+            max_replicas: settings.max_workers,
+            instances: self.slots.iter().map(Slot::instance).collect(),
+            cache_ttl_ms: self.cache_ttl_ms,
+        }
+    }
+
+    pub(super) fn workers(&self) -> Vec<WorkerReport> {
+        self.slots.iter().map(Slot::report).collect()
+    }
+
+    /// Service discovery in Prometheus' HTTP format: the metrics page of every wanted worker, dead ones too.
+    pub(super) fn discovery(&self, metrics: &str) -> serde_json::Value {
+        let pages = self.slots.iter().filter(|slot| slot.wanted).filter_map(|slot| {
+            let process = slot.process.as_ref()?;
+            Some(serde_json::json!({
+                "targets": [process.addr.to_string()],
+                "labels": { "instance": slot.name, "__metrics_path__": metrics },
+            }))
+        });
+        serde_json::Value::Array(pages.collect())
+    }
+}
+
+impl Slot {
+    fn is_up(&self) -> bool {
+        self.process.as_ref().is_some_and(Process::is_up)
+    }
+
+    fn serves(&self) -> bool {
+        self.open && !self.isolated && self.weight > 0 && self.is_up()
+    }
+
+    fn instance(&self) -> Instance {
+        Instance {
+            name: self.name.clone(),
+            up: self.is_up(),
+            isolated: self.isolated,
+            weight: self.weight,
+            generation: self.generation,
+        }
+    }
+
+    fn report(&self) -> WorkerReport {
+        let status = self.process.as_ref().map(Process::status);
+        let ended = matches!(status, Some(super::process::Status::Exited(_)) | None);
+        WorkerReport {
+            name: self.name.clone(),
+            pid: self.process.as_ref().filter(|_| !ended).map(|p| p.pid),
+            addr: self.process.as_ref().map(|p| p.addr),
+            status: status.map_or_else(|| "not started".to_owned(), |s| s.to_string()),
+            in_flight: self.process.as_ref().map_or(0, Process::in_flight),
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! From the engine's state to the card of an incident.
+
+use std::time::Duration;
+
+use crate::chat::cards::{Approvals, IncidentCard, PlanPart};
+use crate::chat::{Card, CardAction, Tone};
+use crate::config::Config;
+use crate::decide::{self, Hold};
+use crate::incident::{Incident, Phase, Run, State, Step};
+use crate::model::{Mode, Policy, Proposal, ServiceId, Timestamp, Verdict};
+
+/// The mode of a service: a command's, or else the config's.
+pub(super) fn mode_of(state: &State, config: &Config, service: &ServiceId) -> Mode {
+    let configured = config.service(service).map_or(Mode::Observe, |s| s.mode);
+    state.modes.get(service).copied().unwrap_or(configured)
+}
+
+/// The card of an incident as it stands.
+pub(super) fn incident_card(state: &State, config: &Config, incident: &Incident, now: Timestamp) -> Card {
+    let policy = config.service(&incident.service).map(crate::config::ServiceConfig::policy);
+    let end = incident.closed_at.unwrap_or(now);
+    let runs: Vec<_> = incident.runs.iter().filter_map(|id| state.runs.get(id)).collect();
+    let last = runs.last().copied();
+    let mut outcome: Vec<_> = runs.iter().flat_map(|run| told_run(run)).collect();
+    outcome.extend(waiting_for(state, config, incident, policy.as_ref(), now));
+    if last.is_none() {
+        outcome.extend(incident.decided.clone());
+    }
+    if incident.phase == Phase::Escalated {
+        outcome.extend(incident.note.as_ref().map(|why| format!("Why a person has to look: {why}.")));
+    }
+    IncidentCard {
+        id: incident.id,
+        service: incident.service.clone(),
+        environment: config.suture.environment.clone(),
+        severity: incident.severity,
+        risk: incident.risk,
+        since: incident.since,
+        now: end,
+        phase_words: phase_words(incident),
+        tone: tone(incident),
+        settled: !incident.is_open(),
+        drivers: incident.drivers.clone(),
+        plan: plan_part(incident, last, policy.as_ref(), now),
+        outcome,
+        timings: timings(incident, last),
+        actions: actions(incident, mode_of(state, config, &incident.service)),
+    }
+    .card()
+}
+
+fn phase_words(incident: &Incident) -> String {
+    match (&incident.phase, &incident.how) {
+        (Phase::Resolved, Some(how)) => format!("RESOLVED, {how}"),
+        (Phase::Escalated, _) => "ESCALATED: a person has to look".to_owned(),
+        (phase, _) => phase.words().to_owned(),
+    }
+}
+
+fn tone(incident: &Incident) -> Tone {
+    match incident.phase {
+        Phase::Resolved => Tone::Good,
+        Phase::Escalated => Tone::Bad,
+        Phase::Open | Phase::Planning => Tone::Bad,
+        _ => Tone::Waiting,
+    }
+}
+
+/// The plan that is asked about, or the one that was carried out last.
+fn plan_part(incident: &Incident, last: Option<&Run>, policy: Option<&Policy>, now: Timestamp) -> Option<PlanPart> {
+    let plan = incident.question.as_ref().map(|q| &q.plan).or(last.map(|run| &run.plan))?;
+    let proposal = incident.proposals.iter().find(|p| p.playbook == plan.playbook).cloned().unwrap_or(Proposal {
+        playbook: plan.playbook.clone(),
+        args: plan.args.clone(),
+        why: String::new(),
+        rule: String::new(),
+    });
+    let mut part = PlanPart::of(plan, &proposal);
+    if let (Some(question), Some(policy)) = (&incident.question, policy) {
+        part.approvals = Some(Approvals {
+            names: question.approvals.iter().map(|p| p.name.clone()).collect(),
+            needed: policy.approval.quorum,
+        });
+        part.who_may = policy.approval.who.join(", ");
+        part.expires_in = Some(question.expires_at.since(now));
+    }
+    Some(part)
+}
+
+/// What an approved or unapproved plan waits for besides people.
+fn waiting_for(
+    state: &State,
+    config: &Config,
+    incident: &Incident,
+    policy: Option<&Policy>,
+    now: Timestamp,
+) -> Option<String> {
+    let question = incident.question.as_ref()?;
+    if let Some(reason) = &state.halted {
+        return Some(format!("Everything is stopped ({reason}); `resume` lets it go on."));
+    }
+    let mode = mode_of(state, config, &incident.service);
+    if mode == Mode::Observe {
+        return Some(format!(
+            "Mode observe: this is what would be done; `mode {} approve` lets people approve it.",
+            incident.service
+        ));
+    }
+    if question.approvals.is_empty() {
+        return None;
+    }
+    if let Some(run) = question.plan.actions.iter().find_map(|a| state.busy(a.action.target())) {
+        return Some(format!("Approved; waits until {} has ended.", run.id));
+    }
+    match decide::check_rate(&policy?.guard, &state.acted, &question.plan, now) {
+        Err(Hold::Until { at, why }) => Some(format!("Approved; starts at {} UTC: {why}.", at.clock_time())),
+        _ => None,
+    }
+}
+
+/// What became of a run, in lines.
+fn told_run(run: &Run) -> Vec<String> {
+    let done = run.steps.iter().filter(|s| matches!(s, Step::Done { .. })).count();
+    let names: Vec<_> = run.approvals.iter().map(|p| p.name.as_str()).collect();
+    let mut lines = vec![format!(
+        "{}: {} approved by {}; {} of {} steps done{}.",
+        run.id,
+        run.plan.playbook,
+        names.join(" and "),
+        if run.done { run.steps.len() } else { done },
+        run.steps.len(),
+        if run.done || run.failure.is_some() { "" } else { " so far" },
+    )];
+    if let Some((error, moved)) = &run.failure {
+        let word = if *moved { "refused, the world had moved" } else { "failed" };
+        lines.push(format!("{}: {word}: {error}.", run.id));
+    }
+    if let Some((verdict, evidence)) = &run.verdict {
+        let meaning = match verdict {
+            Verdict::Improved => "the detector sees a normal service again",
+            Verdict::Worse => "the detector sees no improvement",
+            Verdict::Inconclusive => "the detector cannot tell",
+        };
+        lines.push(format!(
+            "{}: {verdict}: {meaning} (risk {:.0} before, {:.0} after; {} of {} samples normal).",
+            run.id, evidence.risk_before, evidence.risk_after, evidence.normal, evidence.samples
+        ));
+    }
+    match (&run.undo, run.undo_done) {
+        (Some(reason), false) => lines.push(format!("{}: being taken back: {reason}.", run.id)),
+        (Some(reason), true) => {
+            let stuck = run.steps.iter().filter(|s| matches!(s, Step::UndoFailed { .. })).count();
+            let lost = run.steps.iter().filter(|s| matches!(s, Step::Irreversible)).count();
+            let mut line = format!("{}: taken back: {reason}", run.id);
+            if lost > 0 {
+                line.push_str(&format!("; {lost} of its steps cannot be undone"));
+            }
+            if stuck > 0 {
+                line.push_str(&format!("; {stuck} of its steps COULD NOT be taken back, look at the target"));
+            }
+            line.push('.');
+            lines.push(line);
+        }
+        (None, _) => {}
+    }
+    lines
+}
+
+fn timings(incident: &Incident, last: Option<&Run>) -> Vec<(String, Duration)> {
+    let mut times = Vec::new();
+    let mut time = |label: &str, from: Option<Timestamp>, to: Option<Timestamp>| {
+        if let (Some(from), Some(to)) = (from, to) {
+            times.push((label.to_owned(), to.since(from)));
+        }
+    };
+    let began = incident.fault_at.unwrap_or(incident.since);
+    time("to detect", Some(began), Some(incident.opened_at));
+    time("to approve", incident.asked_at, incident.approved_at);
+    time("to act", last.map(|r| r.started_at), last.and_then(|r| r.ended_at));
+    time("to repair", Some(began), incident.closed_at);
+    times
+}
+
+fn actions(incident: &Incident, mode: Mode) -> Vec<CardAction> {
+    let action = |label: &str, command: String| CardAction { label: label.to_owned(), command, dangerous: false };
+    let id = incident.id;
+    match incident.phase {
+        // Nobody can say yes there, and the card says how to change that.
+        Phase::AwaitingApproval if mode == Mode::Observe => Vec::new(),
+        Phase::AwaitingApproval => {
+            vec![action("Approve", format!("approve {}", id.0)), action("Reject", format!("reject {} REASON", id.0))]
+        }
+        Phase::AwaitingPerson(run) => {
+            vec![action("Keep", format!("keep {run}")), action("Roll back", format!("rollback {run}"))]
+        }
+        Phase::Escalated => {
+            vec![action("Plan again", format!("plan {id} [PLAYBOOK]")), action("Close", format!("close {id} REASON"))]
+        }
+        Phase::Resolved => {
+            incident.runs.last().map(|run| action("Roll back", format!("rollback {run}"))).into_iter().collect()
+        }
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,429 @@
+//! Text to [`Command`]: one grammar for the console, `suture ctl`, Slack and Discord.
+//!
+//! Pure, total (no text makes it panic) and strict: what is not understood is refused with the word, its column, the
+//! usage and the nearest thing that would be. It must never guess at anything that changes something. Forgiving only
+//! where phones and chat clients change what was typed: curly quotes, non-breaking spaces, long dashes, capitals, a
+//! `/suture` in front.
+
+mod cursor;
+
+use std::time::Duration;
+
+use self::cursor::{Cursor, Word};
+use super::clean;
+use super::command::{AUDIT_FILTERS, AuditQuery, COMMANDS, Command, When, help_for};
+use crate::model::{Args, IncidentId, Mode, RunId, ServiceId, Timestamp};
+
+/// Longest command, in characters: a long message by chat standards, and nothing a command needs.
+pub const MAX_CHARS: usize = 2000;
+/// Longest reason, in characters: a sentence or three; longer belongs in the thread.
+pub const MAX_REASON_CHARS: usize = 500;
+/// Longest name of a service, metric, playbook, key or person, in characters.
+const MAX_NAME_CHARS: usize = 128;
+/// Most arguments of one `plan`.
+const MAX_ARGS: usize = 16;
+/// Longest span to look back: beyond it a typing mistake is likelier than a wish.
+const MAX_SPAN: Duration = Duration::from_secs(10 * 366 * 86_400);
+
+/// A text that is not a command: what is wrong, where, and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseError {
+    /// What is wrong.
+    pub problem: Problem,
+    /// The word that is wrong, safe to show, at most 40 characters; empty where one is missing.
+    pub word: String,
+    /// Where it begins, in characters from 1.
+    pub column: usize,
+    /// How the command is written, where it is known which one was meant.
+    pub usage: Option<&'static str>,
+    /// The nearest thing that would be understood.
+    pub suggestion: Option<String>,
+}
+
+/// The ways in which a text is not a command.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// Nothing was said.
+    #[error("nothing to do: type `help` for what there is")]
+    Empty,
+    /// More than [`MAX_CHARS`].
+    #[error("this is longer than the {MAX_CHARS} characters a command may have")]
+    TooLong,
+    /// A character that is not seen.
+    #[error("there is a hidden character ({0}): type the command instead of pasting it")]
+    Hidden(String),
+    /// No such verb.
+    #[error("is not a command")]
+    UnknownCommand,
+    /// The command needs another word.
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    /// Not an id of the kind that is needed.
+    #[error("is not {0}")]
+    Not(&'static str),
+    /// A word more than the command takes.
+    #[error("is too much here")]
+    TooMuch,
+    /// The same key or filter again.
+    #[error("was already given")]
+    Twice,
+    /// A quote that is not closed.
+    #[error("opens a quote that is not closed")]
+    Unclosed,
+    /// More than [`MAX_REASON_CHARS`].
+    #[error("begins a reason of more than {MAX_REASON_CHARS} characters")]
+    ReasonTooLong,
+}
+
+impl std::fmt::Display for ParseError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (&self.problem, self.word.is_empty()) {
+            (Problem::Empty | Problem::TooLong, _) => write!(f, "{}", self.problem)?,
+            (Problem::Hidden(_) | Problem::Missing(_), _) | (_, true) => {
+                write!(f, "{} (column {})", self.problem, self.column)?;
+            }
+            _ => write!(f, "`{}` (column {}) {}", self.word, self.column, self.problem)?,
+        }
+        if let Some(suggestion) = &self.suggestion {
+            write!(f, "; did you mean `{suggestion}`?")?;
+        }
+        self.usage.map_or(Ok(()), |usage| write!(f, "\nusage: {usage}"))
+    }
+}
+
+impl std::error::Error for ParseError {}
+
+/// Reads one command.
+///
+/// # Errors
+/// [`ParseError`] when the text is not exactly one command.
+pub fn parse(text: &str) -> Result<Command, ParseError> {
+    let chars = normalised(text)?;
+    let mut words = Cursor::new(&chars);
+    let mut first = words.next()?.ok_or_else(|| error(Problem::Empty, "", 1))?;
+    if matches!(first.text.to_lowercase().trim_end_matches(':'), "/suture" | "suture" | "@suture") {
+        match words.next()? {
+            Some(word) => first = word,
+            None => return Ok(Command::Help { verb: None }),
+        }
+    }
+    let verb = match first.text.to_lowercase().as_str() {
+        "exit" => "quit".to_owned(),
+        "?" => "help".to_owned(),
+        verb => verb.to_owned(),
+    };
+    let help = help_for(&verb).filter(|_| !first.quoted).ok_or_else(|| ParseError {
+        suggestion: nearest_verb(&verb),
+        ..error(Problem::UnknownCommand, &first.text, first.column)
+    })?;
+    command(&verb, &mut words).map_err(|e| ParseError { usage: e.usage.or(Some(help.usage)), ..e })
+}
+
+/// The rest of a command whose verb is known.
+fn command(verb: &str, words: &mut Cursor<'_>) -> Result<Command, ParseError> {
+    let command = match verb {
+        "status" => Command::Status { service: words.next()?.map(service).transpose()? },
+        "incidents" => Command::Incidents,
+        "show" => Command::Show { incident: incident(needed(words, "the incident")?)? },
+        "approve" => Command::Approve { incident: words.next()?.map(incident).transpose()? },
+        "reject" => Command::Reject { incident: leading_incident(words)?, reason: reason(words)? },
+        "rollback" => Command::Rollback { run: run(needed(words, "the run")?)?, reason: reason(words)? },
+        "keep" => Command::Keep { run: run(needed(words, "the run")?)? },
+        "plan" => Command::Plan {
+            incident: incident(needed(words, "the incident")?)?,
+            playbook: words.next()?.map(|w| name(w, "the name of a playbook")).transpose()?,
+            args: args(words)?,
+        },
+        "close" => Command::Close { incident: incident(needed(words, "the incident")?)?, reason: reason(words)? },
+        "chart" => Command::Chart {
+            service: service(needed(words, "the service")?)?,
+            metric: name(needed(words, "the metric (`metrics SERVICE` lists them)")?, "the name of a metric")?,
+            since: words.next()?.map(|w| span(&w, &w.text)).transpose()?,
+        },
+        "metrics" => Command::Metrics { service: service(needed(words, "the service")?)? },
+        "playbooks" => Command::Playbooks,
+        "audit" => return audit(words),
+        "mode" => Command::Mode {
+            service: service(needed(words, "the service")?)?,
+            mode: mode(&needed(words, "the mode (observe, approve or auto)")?)?,
+        },
+        "stop" => Command::Stop { reason: reason(words)? },
+        "resume" => Command::Resume,
+        "whoami" => Command::Whoami,
+        "help" => return help(words),
+        _ => Command::Quit,
+    };
+    finished(words).map(|()| command)
+}
+
+/// Nothing may follow.
+fn finished(words: &mut Cursor<'_>) -> Result<(), ParseError> {
+    match words.next()? {
+        Some(word) => Err(error(Problem::TooMuch, &word.text, word.column)),
+        None => Ok(()),
+    }
+}
+
+fn needed(words: &mut Cursor<'_>, what: &'static str) -> Result<Word, ParseError> {
+    words.next()?.ok_or_else(|| error(Problem::Missing(what), "", words.column()))
+}
+
+/// `7`, `INC-7`, `inc-7`, `#7`; counted from 1.
+fn number_behind(prefix: &str, text: &str) -> Option<u64> {
+    // Phones make long dashes of short ones.
+    let text = text.replace(['\u{2010}', '\u{2011}', '\u{2012}', '\u{2013}', '\u{2014}', '\u{2212}'], "-");
+    let lower = text.to_ascii_lowercase();
+    let digits = lower.strip_prefix(prefix).or_else(|| lower.strip_prefix('#')).unwrap_or(&lower);
+    let all_digits = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    digits.parse().ok().filter(|n| all_digits && *n > 0)
+}
+
+fn incident(word: Word) -> Result<IncidentId, ParseError> {
+    number_behind("inc-", &word.text)
+        .filter(|_| !word.quoted)
+        .map(IncidentId)
+        .ok_or_else(|| error(Problem::Not("an incident like INC-1 or 1"), &word.text, word.column))
+}
+
+fn run(word: Word) -> Result<RunId, ParseError> {
+    number_behind("run-", &word.text)
+        .filter(|_| !word.quoted)
+        .map(RunId)
+        .ok_or_else(|| error(Problem::Not("a run like RUN-1 or 1"), &word.text, word.column))
+}
+
+/// The incident in front of a reason, if there is one. A word that looks like an id and is none is refused, or a
+/// slip of the finger would become the reason and the wrong question would be answered.
+fn leading_incident(words: &mut Cursor<'_>) -> Result<Option<IncidentId>, ParseError> {
+    let mut ahead = words.clone();
+    let Some(word) = ahead.next_lenient() else { return Ok(None) };
+    let lower = word.text.to_ascii_lowercase();
+    let looks_like_one = ["inc-", "inc\u{2013}", "inc\u{2014}", "run-", "#"].iter().any(|head| lower.starts_with(head))
+        || lower.bytes().all(|b| b.is_ascii_digit());
+    if word.quoted || word.text.is_empty() || !looks_like_one {
+        return Ok(None);
+    }
+    *words = ahead;
+    incident(word).map(Some)
+}
+
+fn reason(words: &mut Cursor<'_>) -> Result<String, ParseError> {
+    let column = words.column();
+    let reason = words.rest()?;
+    if reason.chars().count() > MAX_REASON_CHARS {
+        return Err(error(Problem::ReasonTooLong, reason.split(' ').next().unwrap_or_default(), column));
+    }
+    Ok(reason)
+}
+
+fn service(word: Word) -> Result<ServiceId, ParseError> {
+    name(word, "the name of a service").map(ServiceId)
+}
+
+/// A name as it can stand in the config. What is not there is for the engine to say; what could not be is said here.
+fn name(word: Word, what: &'static str) -> Result<String, ParseError> {
+    let allowed = |c: char| c.is_alphanumeric() || "-_.:/%".contains(c);
+    if !word.text.is_empty() && word.text.chars().count() <= MAX_NAME_CHARS && word.text.chars().all(allowed) {
+        Ok(word.text)
+    } else {
+        Err(error(Problem::Not(what), &word.text, word.column))
+    }
+}
+
+fn mode(word: &Word) -> Result<Mode, ParseError> {
+    let lower = word.text.to_lowercase();
+    lower.parse().map_err(|_| ParseError {
+        suggestion: nearest(&lower, ["observe", "approve", "auto"].into_iter()),
+        ..error(Problem::Not("a mode: observe, approve or auto"), &word.text, word.column)
+    })
+}
+
+fn args(words: &mut Cursor<'_>) -> Result<Args, ParseError> {
+    let mut args = Args::new();
+    while let Some(word) = words.next()? {
+        let wrong = |problem| error(problem, &word.text, word.column);
+        if args.len() >= MAX_ARGS {
+            return Err(wrong(Problem::TooMuch));
+        }
+        let (key, value) = word.text.split_once('=').ok_or_else(|| wrong(Problem::Not("KEY=VALUE, like to=4")))?;
+        let key_is_plain = !key.is_empty()
+            && key.len() <= MAX_NAME_CHARS
+            && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        if !key_is_plain || word.quoted {
+            return Err(wrong(Problem::Not("KEY=VALUE, like to=4")));
+        }
+        if args.insert(key.to_owned(), value.to_owned()).is_some() {
+            return Err(wrong(Problem::Twice));
+        }
+    }
+    Ok(args)
+}
+
+fn audit(words: &mut Cursor<'_>) -> Result<Command, ParseError> {
+    let mut query = AuditQuery::default();
+    let mut seen = Vec::new();
+    while let Some(word) = words.next()? {
+        let wrong = |problem| error(problem, &word.text, word.column);
+        if seen.is_empty() && !word.quoted && word.text.eq_ignore_ascii_case("verify") {
+            return finished(words).map(|()| Command::AuditVerify);
+        }
+        let (key, value) = word.text.split_once(':').filter(|_| !word.quoted).ok_or_else(|| ParseError {
+            suggestion: nearest(&word.text.to_lowercase(), ["verify"].into_iter()),
+            ..wrong(Problem::Not("a filter like service:shop"))
+        })?;
+        let key = key.to_lowercase();
+        if seen.contains(&key) {
+            return Err(wrong(Problem::Twice));
+        }
+        let part = |text: &str| Word { text: text.to_owned(), column: word.column + key.len() + 1, quoted: false };
+        match key.as_str() {
+            "service" => query.service = Some(service(part(value))?),
+            "actor" if !value.trim().is_empty() && value.chars().count() <= MAX_NAME_CHARS => {
+                query.actor = Some(value.to_owned());
+            }
+            "actor" => return Err(wrong(Problem::Not("a person's name or id, like actor:anna"))),
+            "kind" => query.kind = Some(name(part(&value.to_lowercase()), "a kind of event, like approved")?),
+            "incident" => query.incident = Some(incident(part(value))?),
+            "since" => query.since = Some(when(&part(value))?),
+            "until" => query.until = Some(when(&part(value))?),
+            "limit" => {
+                let limit = value.parse().ok().filter(|n| (1..=1000).contains(n));
+                query.limit = Some(limit.ok_or_else(|| wrong(Problem::Not("a limit from limit:1 to limit:1000")))?);
+            }
+            _ => {
+                return Err(ParseError {
+                    suggestion: nearest(&key, AUDIT_FILTERS.into_iter()).map(|key| format!("{key}:{value}")),
+                    ..wrong(Problem::Not("a filter: service, actor, kind, incident, since, until or limit"))
+                });
+            }
+        }
+        seen.push(key);
+    }
+    Ok(Command::Audit(query))
+}
+
+/// `1h`, `2026-11-02`, `2026-11-02T12:00:00Z`.
+fn when(word: &Word) -> Result<When, ParseError> {
+    let text = word.text.trim();
+    let at = text.parse::<jiff::Timestamp>().ok().or_else(|| {
+        text.parse::<jiff::civil::Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|day| day.timestamp())
+    });
+    match at {
+        Some(at) if text.contains('-') => Ok(When::At(Timestamp(at.as_millisecond()))),
+        _ => span(word, text).map(When::Ago).map_err(|e| ParseError {
+            problem: Problem::Not("a time: write 30min, 1h, 2026-11-02 or 2026-11-02T12:00:00Z"),
+            ..e
+        }),
+    }
+}
+
+fn span(word: &Word, text: &str) -> Result<Duration, ParseError> {
+    humantime::parse_duration(text)
+        .ok()
+        .filter(|d| !d.is_zero() && *d <= MAX_SPAN)
+        .ok_or_else(|| error(Problem::Not("a span of time: write 30s, 5m or 1h"), &word.text, word.column))
+}
+
+fn help(words: &mut Cursor<'_>) -> Result<Command, ParseError> {
+    let Some(word) = words.next()? else { return Ok(Command::Help { verb: None }) };
+    let mut verb = word.text.to_lowercase();
+    if let Some(second) = words.next()? {
+        verb = format!("{verb} {}", second.text.to_lowercase());
+        finished(words)?;
+    }
+    match help_for(&verb) {
+        Some(help) => Ok(Command::Help { verb: Some(help.verb.to_owned()) }),
+        None => Err(ParseError {
+            suggestion: nearest_verb(&verb).map(|verb| format!("help {verb}")),
+            ..error(Problem::UnknownCommand, &verb, word.column)
+        }),
+    }
+}
+
+/// What people say when they mean one of ours.
+const SYNONYMS: &[(&str, &str)] = &[
+    ("undo", "rollback"),
+    ("revert", "rollback"),
+    ("yes", "approve"),
+    ("ok", "approve"),
+    ("accept", "approve"),
+    ("no", "reject"),
+    ("deny", "reject"),
+    ("decline", "reject"),
+    ("halt", "stop"),
+    ("kill", "stop"),
+    ("pause", "stop"),
+    ("start", "resume"),
+    ("list", "incidents"),
+    ("ls", "incidents"),
+    ("log", "audit"),
+    ("history", "audit"),
+    ("graph", "chart"),
+    ("plot", "chart"),
+    ("who", "whoami"),
+    ("verify", "audit verify"),
+    ("bye", "quit"),
+    ("resolve", "close"),
+];
+
+fn nearest_verb(verb: &str) -> Option<String> {
+    let said = SYNONYMS.iter().find(|(said, _)| *said == verb).map(|(_, ours)| (*ours).to_owned());
+    said.or_else(|| nearest(verb, COMMANDS.iter().map(|c| c.verb)))
+}
+
+/// The candidate that is a slip of the finger or three away, depending on its length.
+fn nearest(word: &str, candidates: impl Iterator<Item = &'static str>) -> Option<String> {
+    // A long word is no slip of the finger, and the distance costs its length times the candidate's.
+    if word.chars().count() > 20 {
+        return None;
+    }
+    candidates
+        .map(|candidate| (strsim::osa_distance(word, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= (candidate.len() / 3).max(1))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate.to_owned())
+}
+
+/// The text's characters, one for one, with what phones and chat clients make of spaces and quotes made plain.
+fn normalised(text: &str) -> Result<Vec<char>, ParseError> {
+    let mut chars = Vec::new();
+    for (i, c) in text.trim_end().chars().enumerate() {
+        if i >= MAX_CHARS {
+            return Err(error(Problem::TooLong, "", MAX_CHARS + 1));
+        }
+        chars.push(match c {
+            '\t' | '\u{200b}' | '\u{2060}' | '\u{feff}' => ' ',
+            '\u{201c}' | '\u{201d}' | '\u{201e}' | '\u{201f}' | '\u{ab}' | '\u{bb}' => '"',
+            '\u{2018}' | '\u{2019}' | '\u{201a}' | '\u{201b}' => '\'',
+            c if c.is_control() || clean::hidden_name(c).is_some() || matches!(c, '\u{2028}' | '\u{2029}') => {
+                return Err(error(Problem::Hidden(name_of(c)), "", i + 1));
+            }
+            c if c.is_whitespace() => ' ',
+            c => c,
+        });
+    }
+    Ok(chars)
+}
+
+/// `escape, U+001B`.
+fn name_of(c: char) -> String {
+    let name = match c {
+        '\0' => "null",
+        '\u{7}' => "bell",
+        '\u{8}' => "backspace",
+        '\n' => "line end: one command at a time",
+        '\r' => "carriage return",
+        '\u{1b}' => "escape",
+        '\u{7f}' => "delete",
+        '\u{2028}' | '\u{2029}' => "line separator",
+        c => clean::hidden_name(c).unwrap_or("control character"),
+    };
+    format!("{name}, U+{:04X}", u32::from(c))
+}
+
+fn error(problem: Problem, word: &str, column: usize) -> ParseError {
+    ParseError { problem, word: clean::shortened(&clean::line(word), 40), column, usage: None, suggestion: None }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! The cards that answer a question: status, playbooks, help, audit, errors. Plain input in, card out.
+//!
+//! Called by the composition root when it carries out a command. Answers are settled from the start: nothing more
+//! will happen to them.
+
+use std::time::Duration;
+
+use super::command::{COMMANDS, CommandHelp};
+use super::grammar::ParseError;
+use super::{Block, Card, CardAction, Tone};
+use crate::model::{Mode, Record, ServiceId, in_words};
+
+/// A service as `status` shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServiceRow {
+    /// Which.
+    pub service: ServiceId,
+    /// `well`, `INC-3 awaiting approval`, `learning, 40 of 100`.
+    pub state: String,
+    /// Is something wrong with it?
+    pub bad: bool,
+    /// How far Suture may go.
+    pub mode: Mode,
+    /// Risk 0 to 100; absent while there is no reading.
+    pub risk: Option<f64>,
+    /// Since the model was trained; absent while there is none.
+    pub model_age: Option<Duration>,
+    /// Since the last sample; absent before the first.
+    pub sample_age: Option<Duration>,
+    /// Sources that answer, and all of them.
+    pub sources: (usize, usize),
+}
+
+/// How everything stands. `halted` is the reason of the kill switch, when it is pulled.
+#[must_use]
+pub fn status(rows: &[ServiceRow], halted: Option<&str>) -> Card {
+    let bad = rows.iter().filter(|r| r.bad).count();
+    let mut blocks = Vec::new();
+    if let Some(reason) = halted {
+        let why = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
+        blocks.push(Block::Text(format!("STOPPED{why}: nothing acts until `resume`.")));
+    }
+    let age = |age: Option<Duration>| age.map_or_else(|| "none".to_owned(), in_words);
+    blocks.push(Block::Table {
+        head: ["service", "state", "mode", "risk", "model", "last sample", "sources"].map(str::to_owned).to_vec(),
+        rows: rows
+            .iter()
+            .map(|r| {
+                vec![
+                    r.service.to_string(),
+                    r.state.clone(),
+                    r.mode.to_string(),
+                    r.risk.map_or_else(|| "none".to_owned(), |risk| format!("{risk:.0}")),
+                    age(r.model_age),
+                    age(r.sample_age),
+                    format!("{} of {}", r.sources.0, r.sources.1),
+                ]
+            })
+            .collect(),
+    });
+    let (title, tone) = match (halted, bad) {
+        (Some(_), _) => ("status · stopped".to_owned(), Tone::Waiting),
+        (None, 0) => (format!("status · {} well", counted(rows.len(), "service")), Tone::Good),
+        (None, n) => (format!("status · {n} of {} not well", counted(rows.len(), "service")), Tone::Bad),
+    };
+    page(&title, tone, blocks)
+}
+
+/// A playbook as `playbooks` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlaybookRow {
+    /// Its name.
+    pub name: String,
+    /// What it does, in one sentence.
+    pub summary: String,
+    /// What its grant allows, in words.
+    pub may: Vec<String>,
+    /// Its arguments: `to=N`.
+    pub args: Vec<String>,
+    /// The short form of the component's digest.
+    pub digest: String,
+}
+
+/// The playbooks and what each may do.
+#[must_use]
+pub fn playbooks(rows: &[PlaybookRow]) -> Card {
+    let mut blocks = Vec::new();
+    for row in rows {
+        let args: String = row.args.iter().map(|arg| format!(" [{arg}]")).collect();
+        blocks.push(Block::Text(format!("{}{args}: {}", row.name, row.summary)));
+        let may = if row.may.is_empty() { "may do nothing: no grant covers it".to_owned() } else { row.may.join("; ") };
+        blocks.push(Block::Text(format!("  {may} ({})", row.digest)));
+    }
+    if rows.is_empty() {
+        blocks.push(Block::Text("None: name a folder with components as `playbooks_dir` in the config.".to_owned()));
+    }
+    page(&format!("playbooks · {}", rows.len()), Tone::Neutral, blocks)
+}
+
+/// All commands, or one of them.
+#[must_use]
+pub fn help(one: Option<&CommandHelp>) -> Card {
+    let Some(one) = one else {
+        let rows = COMMANDS.iter().map(|c| vec![c.usage.to_owned(), c.summary.to_owned()]).collect();
+        let head = vec!["command".to_owned(), "what it does".to_owned()];
+        let hint = "Capitals stand for something, brackets for what may be left out; `help COMMAND` shows an example.";
+        let blocks = vec![Block::Table { head, rows }, Block::Text(hint.to_owned())];
+        return page("help", Tone::Neutral, blocks);
+    };
+    let effect = if one.changes { "changes something: needs the right to, and is recorded" } else { "only looks" };
+    let field = |label: &str, value: &str| Block::Field(label.to_owned(), value.to_owned());
+    let blocks = vec![
+        field("Does", one.summary),
+        field("Usage", one.usage),
+        field("Example", one.example),
+        field("Effect", effect),
+    ];
+    page(&format!("help · {}", one.verb), Tone::Neutral, blocks)
+}
+
+/// A page of the ledger, oldest first. `words` says what a record means, in a sentence; `matched` is how many there
+/// are in all.
+#[must_use]
+pub fn audit(records: &[Record], matched: usize, words: impl Fn(&Record) -> String) -> Card {
+    let rows = records
+        .iter()
+        .map(|r| {
+            let e = &r.event;
+            let about = e.incident.map(|i| i.to_string()).or_else(|| e.service.as_ref().map(ToString::to_string));
+            let about = about.map(|about| format!("{about} ")).unwrap_or_default();
+            // To the second: the ledger itself has the milliseconds.
+            let at: String = e.at.to_string().replace('T', " ").chars().take("2026-11-02 12:00:00".len()).collect();
+            vec![
+                r.seq.to_string(),
+                at,
+                e.by.as_ref().map_or_else(|| "suture".to_owned(), |p| p.name.clone()),
+                format!("{about}{}", words(r)),
+            ]
+        })
+        .collect();
+    let head = ["no.", "time (UTC)", "by", "what"].map(str::to_owned).to_vec();
+    let mut blocks = vec![Block::Table { head, rows }];
+    if matched > records.len() {
+        blocks
+            .push(Block::Text(format!("The newest {} of {matched}; more with limit:N or until:WHEN.", records.len())));
+    }
+    page(&format!("audit · {}", counted(matched, "record")), Tone::Neutral, blocks)
+}
+
+/// A text was not understood.
+#[must_use]
+pub fn not_understood(error: &ParseError) -> Card {
+    let mut card = page("not understood", Tone::Bad, vec![Block::Text(error.to_string())]);
+    if let Some(suggestion) = &error.suggestion {
+        // Only a suggestion that only looks is a button: nobody approves by a misspelling and one more click.
+        if super::parse(suggestion).is_ok_and(|c| !c.changes_something()) {
+            card.actions.push(CardAction { label: suggestion.clone(), command: suggestion.clone(), dangerous: false });
+        }
+    }
+    card
+}
+
+/// Somebody may not, or something could not be done. `what` is the command, `why` says what to do about it.
+#[must_use]
+pub fn refused(what: &str, why: &str) -> Card {
+    page(&format!("refused · {what}"), Tone::Bad, vec![Block::Text(why.to_owned())])
+}
+
+/// A short answer under a title of its own.
+#[must_use]
+pub fn answer(title: &str, blocks: Vec<Block>) -> Card {
+    page(title, Tone::Neutral, blocks)
+}
+
+/// An answer. Its key is empty, so that every answer is a message of its own.
+fn page(title: &str, tone: Tone, blocks: Vec<Block>) -> Card {
+    Card { key: String::new(), title: title.to_owned(), tone, blocks, actions: Vec::new(), settled: true }
+}
+
+fn counted(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}

@@ -1,0 +1,402 @@
+//! From bytes to a [`Config`]: reads the tables one by one, has each checked, and puts together what came out.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::explain::did_you_mean;
+use super::grant::{Grant, Grants};
+use super::meaning::{self, Names};
+use super::problem::{self, ConfigErrors, Level, Problem, SourceText};
+use super::reader::{Findings, Label, Node, Section, read, table, take_key, text_at};
+use super::settings::{Chat, Daemon, Plugins, ServiceSettings};
+use super::{Config, Known, LARGEST_FILE, ServiceConfig, Spot, TargetConfig};
+use crate::act::LocalSettings;
+use crate::collect::{HostSettings, ScrapeSettings, SourceSettings};
+use crate::model::{Digest, ServiceId};
+
+/// The tables of the file.
+const TABLES: &[&str] = &["suture", "service", "target", "grant", "plugins", "chat"];
+
+/// Kinds of source, and whether this build has them.
+const SOURCE_KINDS: &[(&str, bool)] = &[("host", cfg!(feature = "host")), ("scrape", cfg!(feature = "scrape"))];
+
+/// Kinds of target, and whether this build has them.
+const TARGET_KINDS: &[(&str, bool)] = &[("local", cfg!(feature = "local"))];
+
+/// Reads a file, but only a regular one of a sane size: opening a pipe could wait for ever.
+pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, Box<Problem>> {
+    let meta = std::fs::metadata(path).map_err(|e| unreadable(path, &e))?;
+    if meta.is_dir() {
+        return Err(of_file(
+            path,
+            "this is a folder, not a file",
+            Some("name the file in it: `--config DIR/suture.toml`"),
+        ));
+    }
+    if !meta.is_file() {
+        return Err(of_file(path, "this is not a regular file", Some("copy its content into a file")));
+    }
+    let file = std::fs::File::open(path).map_err(|e| unreadable(path, &e))?;
+    let mut bytes = Vec::new();
+    // One byte more than allowed tells "too long" from "just fits", whatever the file's metadata said.
+    let limit = u64::try_from(LARGEST_FILE).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(limit).read_to_end(&mut bytes).map_err(|e| unreadable(path, &e))?;
+    Ok(bytes)
+}
+
+pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Box<Problem> {
+    use std::io::ErrorKind::{NotFound, PermissionDenied};
+    match error.kind() {
+        NotFound => of_file(
+            path,
+            "there is no such file",
+            Some("write a starter file with `suture init`, or name another one with `--config`"),
+        ),
+        PermissionDenied => {
+            of_file(path, "this file may not be read", Some("give the user that Suture runs as the right to read it"))
+        }
+        _ => of_file(path, &format!("this file cannot be read: {error}"), None),
+    }
+}
+
+fn of_file(path: &Path, message: &str, help: Option<&str>) -> Box<Problem> {
+    Box::new(Problem::of_file(&path.display().to_string(), Level::Error, message, help))
+}
+
+/// Makes a config of a file's bytes, or lists everything that is wrong with them.
+pub(super) fn load(bytes: &[u8], path: &Path, known: &Known) -> Result<Config, ConfigErrors> {
+    let alone = |message: &str, help: &str| ConfigErrors::new(vec![*of_file(path, message, Some(help))]);
+    if bytes.len() > LARGEST_FILE {
+        let message = format!("this file is larger than {} KiB", LARGEST_FILE / 1024);
+        return Err(alone(&message, "a config has a few kilobytes: is this the right file?"));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|e| {
+        let line = bytes.iter().take(e.valid_up_to()).filter(|b| **b == b'\n').count() + 1;
+        let message = format!("this file is not text: line {line} holds bytes that are not UTF-8");
+        alone(&message, "save it as UTF-8; if it is not a config at all, name the right file with `--config`")
+    })?;
+    let source = SourceText::new(&path.display().to_string(), text);
+    let mut findings = Findings::new(&source);
+    let parsed = load_text(&source, &mut findings, path, known);
+    let problems = findings.into_problems();
+    let sound = problems.iter().all(|p| p.level == Level::Warning);
+    let config = parsed.map(|parts| Config {
+        suture: parts.suture,
+        services: parts.services,
+        targets: parts.targets,
+        grants: parts.grants,
+        plugins: parts.plugins,
+        chat: parts.chat,
+        digest: Digest::of(bytes),
+        path: path.to_owned(),
+        warnings: problems.clone(),
+        spots: parts.spots,
+        source,
+    });
+    match config {
+        Some(config) if sound => Ok(config),
+        config => Err(ConfigErrors { problems, readable: config.map(Box::new) }),
+    }
+}
+
+struct Parts {
+    suture: Daemon,
+    services: Vec<ServiceConfig>,
+    targets: Vec<TargetConfig>,
+    grants: Grants,
+    plugins: Plugins,
+    chat: Chat,
+    spots: BTreeMap<Spot, Range<usize>>,
+}
+
+fn load_text(source: &SourceText, findings: &mut Findings<'_>, path: &Path, known: &Known) -> Option<Parts> {
+    let (root, slips) = DeTable::parse_recoverable(source.text());
+    // A key that stands twice leaves the rest readable. After any other slip the rest is guesswork: those stand alone.
+    let (twice, slips): (Vec<_>, Vec<_>) = slips.into_iter().partition(|e| e.message() == "duplicate key");
+    syntax(findings, if slips.is_empty() { &twice } else { &slips });
+    if !slips.is_empty() {
+        return None;
+    }
+    let mut root = Spanned::new(0..0, DeValue::Table(root.into_inner()));
+    meaning::secrets(findings, &root);
+    let mut tables: BTreeMap<&str, Node<'_>> =
+        TABLES.iter().filter_map(|key| take_key(&mut root, key).map(|node| (*key, node))).collect();
+    for (key, _) in table(&root).into_iter().flatten() {
+        let name = key.get_ref();
+        let message = format!("unknown table or key `{}` at the top of the file", problem::value(name));
+        let help = did_you_mean(name, TABLES, "the file has the tables");
+        findings.error(key.span(), &message, &help);
+    }
+
+    let base = path.parent().map_or_else(PathBuf::new, Path::to_owned);
+    let mut spots = BTreeMap::new();
+
+    let suture = one::<Daemon>(findings, tables.remove("suture"), "suture");
+    let mut daemon = suture.as_ref().map(|s| s.settings.clone()).unwrap_or_default();
+    if let Some(section) = &suture {
+        meaning::daemon(findings, section, &base);
+    }
+    daemon.data_dir = base.join(&daemon.data_dir);
+
+    let plugins = one::<Plugins>(findings, tables.remove("plugins"), "plugins");
+    let mut plugin_settings = plugins.as_ref().map(|s| s.settings.clone()).unwrap_or_default();
+    for dir in [&mut plugin_settings.playbooks_dir, &mut plugin_settings.rules_dir].into_iter().flatten() {
+        *dir = base.join(&*dir);
+    }
+    let mut names = Names::new(known, &plugin_settings);
+    if let Some(section) = &plugins {
+        meaning::plugins(findings, section, &plugin_settings, &names);
+        spots.insert(Spot::PlaybooksDir, section.at_key(&[], "playbooks_dir"));
+        spots.insert(Spot::RulesDir, section.at_key(&[], "rules_dir"));
+        spots.extend(plugin_settings.pins.keys().map(|pin| (Spot::Pin(pin.clone()), section.at_key(&["pins"], pin))));
+    }
+
+    let chat = one::<Chat>(findings, tables.remove("chat"), "chat");
+    if let Some(section) = &chat {
+        meaning::chat(findings, section);
+    }
+    let chat = chat.map(|s| s.settings).unwrap_or_default();
+
+    let target_nodes = many(findings, tables.remove("target"), "target");
+    names.targets_are_known = true;
+    let mut targets = Vec::new();
+    for node in target_nodes {
+        let Some(section) = read_target(findings, node) else {
+            names.targets_are_known = false;
+            continue;
+        };
+        if !section.sound(&["name"]) {
+            names.targets_are_known = false;
+        }
+        meaning::local_target(findings, &section, &mut names);
+        spots.insert(Spot::Target(section.settings.name.clone()), section.header());
+        targets.push(TargetConfig::Local(section.settings));
+    }
+
+    let problems_before = findings.count();
+    let grant_nodes = many(findings, tables.remove("grant"), "grant");
+    let mut grants = Vec::new();
+    for (i, node) in grant_nodes.into_iter().enumerate() {
+        let which =
+            text_at(&node, "playbook").map_or_else(String::new, |name| format!(" for `{}`", problem::value(name)));
+        let label = Label { key: "grant", array: true, which };
+        let Some(mut section) = read::<Grant>(findings, node, &label, &[]) else { continue };
+        section.settings.line = source.line_and_column(section.header().start).0;
+        meaning::grant(findings, &section, &names);
+        spots.insert(Spot::Grant(i), section.header());
+        grants.push(section.settings);
+    }
+    names.grants_are_known = findings.count() == problems_before;
+    // Broken globs were reported with their place above.
+    let grants = Grants::new(grants).unwrap_or_default();
+
+    let no_services = !tables.get("service").is_some_and(is_not_empty);
+    let mut services = Vec::new();
+    for node in many(findings, tables.remove("service"), "service") {
+        if let Some(service) = read_service(findings, node, &mut names, &grants, &mut spots) {
+            services.push(service);
+        }
+    }
+    if no_services {
+        let help = "a service is what is watched. The smallest one watches this host:\n[[service]]\nname = \"host\"\n\
+                    mode = \"observe\"\n[[service.source]]\nkind = \"host\"\nor write a starter file with `suture init`";
+        findings.error_of_file("no [[service]] in it: there is nothing to watch", help);
+    }
+    meaning::unused_targets(findings, &targets, &names, &spots);
+
+    Some(Parts { suture: daemon, services, targets, grants, plugins: plugin_settings, chat, spots })
+}
+
+/// Reports what the parser says, one slip a line of the file: a second one there mostly follows from the first.
+fn syntax(findings: &mut Findings<'_>, slips: &[toml::de::Error]) {
+    let source = findings.source;
+    let end = source.text().len();
+    let mut slips: Vec<_> = slips.iter().map(|e| (e.span().unwrap_or(end..end), e.message())).collect();
+    slips.sort_by_key(|(span, _)| span.start);
+    slips.dedup_by_key(|(span, _)| source.line_and_column(span.start).0);
+    for (span, message) in slips {
+        if message == "duplicate key" {
+            let key = source.text().get(span.clone()).unwrap_or_default();
+            let message = format!("`{}` stands in the file above already", problem::value(key));
+            findings.error(span, &message, "keep one of the two");
+            continue;
+        }
+        let help = help_for_slip(source.text(), &span);
+        findings.error(span, &format!("this is not TOML: {}", message.replace('\n', ", ")), &help);
+    }
+}
+
+/// What to say about the commonest slip: a word without quotes.
+fn help_for_slip(text: &str, span: &Range<usize>) -> String {
+    let line_start = text.get(..span.start).and_then(|t| t.rfind('\n')).map_or(0, |at| at + 1);
+    let line = text.get(line_start..).and_then(|t| t.lines().next()).unwrap_or_default();
+    match line.split_once('=').map(|(key, value)| (key.trim(), value.trim())) {
+        Some((key, word))
+            if !word.is_empty()
+                && !problem::is_secret_key(key)
+                && word.chars().all(|c| c.is_alphanumeric() || c == '-') =>
+        {
+            format!("text stands in quotes: `{} = \"{}\"`", problem::value(key), problem::value(word))
+        }
+        _ => String::new(),
+    }
+}
+
+/// Reads a table that stands in the file once or not at all.
+fn one<'t, T: serde::de::DeserializeOwned>(
+    findings: &mut Findings<'_>,
+    node: Option<Node<'t>>,
+    key: &'static str,
+) -> Option<Section<'t, T>> {
+    let node = node?;
+    if table(&node).is_none() {
+        let message = format!("`{key}` must be a table that stands once");
+        findings.error(node.span(), &message, &format!("write `[{key}]` on a line of its own, its keys below"));
+        return None;
+    }
+    read(findings, node, &Label { key, array: false, which: String::new() }, &[])
+}
+
+/// The tables of a list of tables. One that is written like a single table is read all the same.
+fn many<'t>(findings: &mut Findings<'_>, node: Option<Node<'t>>, key: &str) -> Vec<Node<'t>> {
+    let Some(node) = node else { return Vec::new() };
+    let span = node.span();
+    let advice = format!("write `[[{key}]]` on a line of its own, its keys below");
+    match node.into_inner() {
+        DeValue::Array(array) => {
+            let (tables, others): (Vec<_>, Vec<_>) = array.into_iter().partition(|node| table(node).is_some());
+            for other in others {
+                findings.error(other.span(), &format!("`{key}` must be a list of tables"), &advice);
+            }
+            tables
+        }
+        DeValue::Table(inner) => {
+            let message = format!("`{key}` is a list of tables: it has double brackets");
+            findings.error(span.clone(), &message, &advice);
+            vec![Spanned::new(span, DeValue::Table(inner))]
+        }
+        _ => {
+            findings.error(span, &format!("`{key}` must be a list of tables"), &advice);
+            Vec::new()
+        }
+    }
+}
+
+/// `service = []` is as good as none.
+fn is_not_empty(node: &Node<'_>) -> bool {
+    node.get_ref().as_array().is_none_or(|array| !array.is_empty())
+}
+
+/// Is a kind known, and in this build? Reports it if not.
+fn kind_is_here(
+    findings: &mut Findings<'_>,
+    span: Range<usize>,
+    what: &str,
+    kind: &str,
+    kinds: &[(&str, bool)],
+) -> bool {
+    match kinds.iter().find(|(name, _)| *name == kind) {
+        Some((_, true)) => true,
+        Some((name, false)) => {
+            let message = format!("{what} of kind `{name}` is not in this build");
+            findings.error(span, &message, &format!("build with the cargo feature `{name}`"));
+            false
+        }
+        None => {
+            let names: Vec<_> = kinds.iter().filter(|(_, here)| *here).map(|(name, _)| *name).collect();
+            let message = format!("no {what} of kind `{}`", problem::value(kind));
+            findings.error(span, &message, &did_you_mean(kind, &names, "this build knows the kinds"));
+            false
+        }
+    }
+}
+
+fn read_target<'t>(findings: &mut Findings<'_>, node: Node<'t>) -> Option<Section<'t, LocalSettings>> {
+    let name = text_at(&node, "name");
+    let which = name.map_or_else(String::new, |name| format!(" `{}`", problem::value(name)));
+    if let Some((kind, _)) = name.and_then(|name| name.split_once(':')) {
+        let span = table(&node).and_then(|t| t.get("name")).map_or_else(|| node.span(), Spanned::span);
+        if !kind_is_here(findings, span, "target", kind, TARGET_KINDS) {
+            return None;
+        }
+    }
+    read(findings, node, &Label { key: "target", array: true, which }, &[])
+}
+
+fn read_service(
+    findings: &mut Findings<'_>,
+    node: Node<'_>,
+    names: &mut Names,
+    grants: &Grants,
+    spots: &mut BTreeMap<Spot, Range<usize>>,
+) -> Option<ServiceConfig> {
+    let name = text_at(&node, "name").map(str::to_owned);
+    let which = name.as_ref().map_or_else(String::new, |name| format!(" `{}`", problem::value(name)));
+    let mut node = node;
+    let sources = take_key(&mut node, "source");
+    let has_sources = sources.as_ref().is_some_and(is_not_empty);
+    let id = ServiceId(name.unwrap_or_default());
+    let mut read_sources = Vec::new();
+    for (i, source) in many(findings, sources, "service.source").into_iter().enumerate() {
+        let of = if which.is_empty() { "" } else { " of" };
+        let number = format!(" number {}{of}{which}", i + 1);
+        spots.insert(Spot::Source(id.clone(), i), source.span());
+        read_sources.extend(read_source(findings, source, number));
+    }
+
+    let section = read::<ServiceSettings>(findings, node, &Label { key: "service", array: true, which }, &[])?;
+    meaning::service(findings, &section, has_sources, names, grants);
+    spots.insert(Spot::Service(id.clone()), section.header());
+    let settings = section.settings;
+    Some(ServiceConfig {
+        name: ServiceId(settings.name),
+        targets: settings.targets,
+        mode: settings.mode,
+        interval: settings.interval,
+        timeout: settings.timeout.unwrap_or_else(|| meaning::default_timeout(settings.interval)),
+        playbooks: settings.playbooks,
+        rules: settings.rules,
+        sources: read_sources,
+        detect: settings.detect,
+        guard: settings.guard.into(),
+        approval: settings.approve.into(),
+        verify: settings.verify.into(),
+    })
+}
+
+/// Reads a `[[service.source]]` table. The kind is looked at by hand, because an enum with a tag loses the places.
+fn read_source(findings: &mut Findings<'_>, mut node: Node<'_>, which: String) -> Option<SourceSettings> {
+    let label = Label { key: "service.source", array: true, which };
+    let header = node.span();
+    let Some(kind) = take_key(&mut node, "kind") else {
+        let message = format!("missing key `kind` in [[service.source]]{}", label.which);
+        findings.error(
+            header,
+            &message,
+            "write `kind = \"host\"` (this machine) or `kind = \"scrape\"` (a /metrics page)",
+        );
+        return None;
+    };
+    let Some(word) = kind.get_ref().as_str() else {
+        let message = format!("`kind` in [[service.source]]{} must be text in quotes", label.which);
+        findings.error(kind.span(), &message, "write `kind = \"host\"` or `kind = \"scrape\"`");
+        return None;
+    };
+    if !kind_is_here(findings, kind.span(), "source", word, SOURCE_KINDS) {
+        return None;
+    }
+    if word == "host" {
+        let section = read::<HostSettings>(findings, node, &label, &["kind"])?;
+        meaning::host_source(findings, &section);
+        Some(SourceSettings::Host(section.settings))
+    } else {
+        let section = read::<ScrapeSettings>(findings, node, &label, &["kind"])?;
+        meaning::scrape_source(findings, &section);
+        Some(SourceSettings::Scrape(section.settings))
+    }
+}

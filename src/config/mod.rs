@@ -1,0 +1,222 @@
+//! The configuration of the daemon: `suture.toml`.
+//!
+//! [`Config::load`] either gives a config that makes sense or *every* problem of the file in one pass, each with its
+//! line, the line itself and what to do. It looks at the file system only where the config names a path, never at the
+//! network: whether a source answers and a target exists is `suture check`'s business. Called by the CLI.
+
+mod explain;
+mod grant;
+mod loader;
+mod meaning;
+mod problem;
+mod reader;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::act::LocalSettings;
+use crate::collect::SourceSettings;
+use crate::detect::DetectSettings;
+use crate::model::{ApprovalPolicy, Digest, Guard, Mode, Policy, ServiceId, TargetId, VerifyPolicy};
+
+pub use grant::{Grant, GrantDenial, Grants, lines_for};
+pub use problem::{ConfigErrors, Level, Problem, count_in_words, plain};
+pub use settings::{ApproveSettings, Chat, Daemon, GuardSettings, LogFormat, Plugins, ServiceSettings, VerifySettings};
+
+/// The starter file that `suture init` writes: runs as it is, and shows every key.
+pub const STARTER: &str = include_str!("starter.toml");
+
+/// The playbooks that are built in.
+pub const STOCK_PLAYBOOKS: [&str; 5] = ["scale-out", "restart-service", "shed-load", "rebalance", "cache-aggressively"];
+
+/// Largest config file in bytes. A hand-written one has a few thousand; a mistaken path has more.
+pub const LARGEST_FILE: usize = 1 << 20;
+
+/// A config that was loaded, is complete, and has no errors.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The daemon itself.
+    pub suture: Daemon,
+    /// What is watched and healed; at least one, names differ.
+    pub services: Vec<ServiceConfig>,
+    /// What can be acted on; names differ.
+    pub targets: Vec<TargetConfig>,
+    /// What playbooks may do.
+    pub grants: Grants,
+    /// Components beside the ones that are built in.
+    pub plugins: Plugins,
+    /// Where people are asked.
+    pub chat: Chat,
+    /// SHA-256 of the file's bytes: goes into the ledger.
+    pub digest: Digest,
+    /// The file.
+    pub path: PathBuf,
+    /// What is perhaps not meant so.
+    pub warnings: Vec<Problem>,
+    source: problem::SourceText,
+    spots: BTreeMap<Spot, Range<usize>>,
+}
+
+/// One service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServiceConfig {
+    /// Its name.
+    pub name: ServiceId,
+    /// What can be acted on to heal it; each is one of [`Config::targets`].
+    pub targets: Vec<TargetId>,
+    /// How far Suture may go.
+    pub mode: Mode,
+    /// Time between two samples.
+    pub interval: Duration,
+    /// How long all sources together may take in one round; at most `interval`.
+    pub timeout: Duration,
+    /// Playbooks that may be proposed; `None`: all that are granted something.
+    pub playbooks: Option<Vec<String>>,
+    /// Rules that are asked; `None`: all.
+    pub rules: Option<Vec<String>>,
+    /// Where its metrics come from; at least one.
+    pub sources: Vec<SourceSettings>,
+    /// The detector.
+    pub detect: DetectSettings,
+    /// Limits on what may be done.
+    pub guard: Guard,
+    /// Who approves.
+    pub approval: ApprovalPolicy,
+    /// How a cure is judged.
+    pub verify: VerifyPolicy,
+}
+
+impl ServiceConfig {
+    /// What the incident machine needs to know.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy {
+            mode: self.mode,
+            guard: self.guard.clone(),
+            approval: self.approval.clone(),
+            verify: self.verify.clone(),
+        }
+    }
+
+    /// May this playbook be proposed for the service at all?
+    #[must_use]
+    pub fn uses_playbook(&self, name: &str) -> bool {
+        self.playbooks.as_ref().is_none_or(|list| list.iter().any(|p| p == name))
+    }
+
+    /// Is this rule asked about the service?
+    #[must_use]
+    pub fn uses_rule(&self, name: &str) -> bool {
+        self.rules.as_ref().is_none_or(|list| list.iter().any(|r| r == name))
+    }
+}
+
+/// A `[[target]]` table of a kind that this build knows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TargetConfig {
+    /// Processes behind a balancer on this machine.
+    Local(LocalSettings),
+}
+
+impl TargetConfig {
+    /// Its address.
+    #[must_use]
+    pub fn id(&self) -> &TargetId {
+        match self {
+            Self::Local(settings) => &settings.name,
+        }
+    }
+}
+
+/// A place in the config that somebody outside of this module may want to point at.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Spot {
+    /// A service's header.
+    Service(ServiceId),
+    /// A source's header, counted from 0 within its service.
+    Source(ServiceId, usize),
+    /// A target's header.
+    Target(TargetId),
+    /// A grant's header, counted from 0.
+    Grant(usize),
+    /// `playbooks_dir`.
+    PlaybooksDir,
+    /// `rules_dir`.
+    RulesDir,
+    /// A pinned component.
+    Pin(String),
+}
+
+/// Names that a config may use and that are known only to the rest of the program.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// Playbooks that are built in; those in `playbooks_dir` come on top.
+    pub playbooks: Vec<String>,
+    /// Rules that are built in; those in `rules_dir` come on top. `None`: names of rules are not checked here.
+    pub rules: Option<Vec<String>>,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self { playbooks: STOCK_PLAYBOOKS.map(str::to_owned).to_vec(), rules: None }
+    }
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// Every problem of the file, with the warnings beside them.
+    pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
+        Self::load_knowing(path, &Known::default())
+    }
+
+    /// The same, with the names of the components that are built in.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_knowing(path: &Path, known: &Known) -> Result<Self, ConfigErrors> {
+        let bytes = loader::read_file(path).map_err(|problem| ConfigErrors::new(vec![*problem]))?;
+        loader::load(&bytes, path, known)
+    }
+
+    /// Checks a text as if it stood in the file `path`.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigErrors> {
+        loader::load(text.as_bytes(), path, &Known::default())
+    }
+
+    /// The service of this name.
+    #[must_use]
+    pub fn service(&self, name: &ServiceId) -> Option<&ServiceConfig> {
+        self.services.iter().find(|s| s.name == *name)
+    }
+
+    /// The target with this address.
+    #[must_use]
+    pub fn target(&self, id: &TargetId) -> Option<&TargetConfig> {
+        self.targets.iter().find(|t| t.id() == id)
+    }
+
+    /// A problem that shows up later than at load (a source that does not answer), at its place in the file.
+    #[must_use]
+    pub fn problem_at(&self, spot: &Spot, level: Level, message: &str, help: Option<&str>) -> Problem {
+        self.source.problem(level, self.spots.get(spot).cloned(), message, help)
+    }
+
+    /// `suture.toml:14`, for a line about something in the file; the file alone where the spot is not in it.
+    #[must_use]
+    pub fn place_of(&self, spot: &Spot) -> String {
+        match self.spots.get(spot) {
+            Some(span) => format!("{}:{}", self.source.file(), self.source.line_and_column(span.start).0),
+            None => self.source.file().to_owned(),
+        }
+    }
+}

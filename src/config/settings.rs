@@ -1,0 +1,217 @@
+//! The tables of `suture.toml` that belong to no single stage: one struct a concern.
+//!
+//! Sources, detector and targets have their settings with their stages. Unknown keys are refused everywhere, every
+//! duration is text with its unit, and every default stands here once (the starter file repeats it as a comment).
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use crate::detect::DetectSettings;
+use crate::model::{ApprovalPolicy, Digest, Guard, Mode, TargetId, VerifyPolicy, duration_text};
+
+/// The `[suture]` table: the daemon itself.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Daemon {
+    /// Where the ledger, its views, samples and models are kept. Relative to the config file; absolute once loaded
+    /// from an absolute path.
+    pub data_dir: PathBuf,
+    /// A label on every card: `prod`, `staging`. Empty: none.
+    pub environment: String,
+    /// What is logged: a level, or a list like `info,suture=debug`.
+    pub log: String,
+    /// How it is logged.
+    pub log_format: LogFormat,
+    /// How long a shutdown may take before what is left is cut off.
+    #[serde(with = "duration_text")]
+    pub stop_within: Duration,
+}
+
+impl Default for Daemon {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("suture-data"),
+            environment: String::new(),
+            log: "info".to_owned(),
+            log_format: LogFormat::Human,
+            stop_within: Duration::from_secs(20),
+        }
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A `[[service]]` table as it stands in the file; [`ServiceConfig`](super::ServiceConfig) is what the daemon uses.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceSettings {
+    /// What it is called in cards, commands and the ledger.
+    pub name: String,
+    /// What can be acted on to heal it.
+    #[serde(default)]
+    pub targets: Vec<TargetId>,
+    /// How far Suture may go.
+    #[serde(default)]
+    pub mode: Mode,
+    /// Time between two samples.
+    #[serde(default = "five_seconds", with = "duration_text")]
+    pub interval: Duration,
+    /// How long all sources together may take in one round.
+    #[serde(default, deserialize_with = "maybe_duration")]
+    pub timeout: Option<Duration>,
+    /// Playbooks that may be proposed for it. Left out: every one that is granted something.
+    #[serde(default)]
+    pub playbooks: Option<Vec<String>>,
+    /// Rules that are asked about it. Left out: all.
+    #[serde(default)]
+    pub rules: Option<Vec<String>>,
+    /// Read apart, by kind.
+    #[serde(default, rename = "source")]
+    pub sources: IgnoredAny,
+    /// The detector.
+    #[serde(default)]
+    pub detect: DetectSettings,
+    /// The guardrails.
+    #[serde(default)]
+    pub guard: GuardSettings,
+    /// Who approves.
+    #[serde(default)]
+    pub approve: ApproveSettings,
+    /// How a cure is judged.
+    #[serde(default)]
+    pub verify: VerifySettings,
+}
+
+fn five_seconds() -> Duration {
+    Duration::from_secs(5)
+}
+
+fn maybe_duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    duration_text::deserialize(deserializer).map(Some)
+}
+
+/// The `[service.guard]` table; see [`Guard`].
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GuardSettings {
+    /// Least time between two actions of one kind on one target.
+    #[serde(with = "duration_text")]
+    pub cooldown: Duration,
+    /// Most actions in any hour for the service.
+    pub actions_per_hour: u32,
+    /// Greatest change of the instance count in one plan.
+    pub max_replica_delta: u32,
+    /// Greatest part of a target's instances that one plan may restart or isolate, 0 to 1.
+    pub max_share: f64,
+}
+
+impl Default for GuardSettings {
+    fn default() -> Self {
+        let Guard { cooldown, actions_per_hour, max_replica_delta, max_share } = Guard::default();
+        Self { cooldown, actions_per_hour, max_replica_delta, max_share }
+    }
+}
+
+impl From<GuardSettings> for Guard {
+    fn from(s: GuardSettings) -> Self {
+        let GuardSettings { cooldown, actions_per_hour, max_replica_delta, max_share } = s;
+        Self { cooldown, actions_per_hour, max_replica_delta, max_share }
+    }
+}
+
+/// The `[service.approve]` table; see [`ApprovalPolicy`].
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApproveSettings {
+    /// Globs over person ids: `console:*`, `unix:1000`.
+    pub who: Vec<String>,
+    /// How many different people.
+    pub quorum: u32,
+    /// How long the question stands.
+    #[serde(with = "duration_text")]
+    pub expiry: Duration,
+}
+
+impl Default for ApproveSettings {
+    fn default() -> Self {
+        let ApprovalPolicy { who, quorum, expiry } = ApprovalPolicy::default();
+        Self { who, quorum, expiry }
+    }
+}
+
+impl From<ApproveSettings> for ApprovalPolicy {
+    fn from(s: ApproveSettings) -> Self {
+        let ApproveSettings { who, quorum, expiry } = s;
+        Self { who, quorum, expiry }
+    }
+}
+
+/// The `[service.verify]` table; see [`VerifyPolicy`].
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct VerifySettings {
+    /// Time for the change to take effect before anything is judged.
+    #[serde(with = "duration_text")]
+    pub settle: Duration,
+    /// How many samples in a row must be normal to say "improved".
+    pub clear_samples: u32,
+    /// Longest time to wait for that.
+    #[serde(with = "duration_text")]
+    pub deadline: Duration,
+    /// Take the run back when the service did not get better.
+    pub undo_when_not_better: bool,
+}
+
+impl Default for VerifySettings {
+    fn default() -> Self {
+        let VerifyPolicy { settle, clear_samples, deadline, undo_when_not_better } = VerifyPolicy::default();
+        Self { settle, clear_samples, deadline, undo_when_not_better }
+    }
+}
+
+impl From<VerifySettings> for VerifyPolicy {
+    fn from(s: VerifySettings) -> Self {
+        let VerifySettings { settle, clear_samples, deadline, undo_when_not_better } = s;
+        Self { settle, clear_samples, deadline, undo_when_not_better }
+    }
+}
+
+/// The `[plugins]` table: components beside the ones that are built in.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Plugins {
+    /// Folder with playbooks, `<name>.wasm`; one with the name of a built-in one replaces it. Relative to the config
+    /// file.
+    pub playbooks_dir: Option<PathBuf>,
+    /// The same for rules.
+    pub rules_dir: Option<PathBuf>,
+    /// Component name to the SHA-256 its bytes must have; another one is not loaded.
+    pub pins: BTreeMap<String, Digest>,
+}
+
+/// The `[chat]` table: where people are asked.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Chat {
+    /// The terminal that the daemon runs in.
+    pub console: bool,
+}
+
+impl Default for Chat {
+    fn default() -> Self {
+        Self { console: cfg!(feature = "console") }
+    }
+}

@@ -1,0 +1,182 @@
+//! The verdict on one sample, as one number a metric that people can follow.
+//!
+//! With `z` a metric's distance from its median toward bad, in deviations (`scale.rs`), a metric's *weight* is
+//!
+//! ```text
+//! max( z / 8,                                        extreme by itself
+//!      min( z / 4, max( forest, sustained / 5 ) ) )  out of its band, and the forest finds the sample unusual
+//!                                                    or it has been out for most of the last five samples
+//! ```
+//! where `forest` is 0 for a usual sample and 1 at the forest's own threshold (`Model::unusual`) and `sustained` is the
+//! median of the last five `z`. A metric past its configured limit weighs `1.5 + part of the limit by which it is
+//! past`, a source that failed wholly weighs 3. The score of the sample is its greatest weight; above [`THRESHOLD`] it
+//! is an anomaly. The forest alone raises nothing, because a person who is woken wants to see a metric that is out;
+//! a metric alone raises only when far out, because a forest says nothing of what stood still in training or lies
+//! beyond what it saw.
+//!
+//! Pure; called by the detector for each sample.
+
+use std::collections::BTreeMap;
+
+use super::detector::{Column, Live};
+use super::model::ROLLING;
+use super::scale::median;
+use crate::model::{Badness, MetricSpec};
+
+/// Scores above this are anomalies.
+pub(super) const THRESHOLD: f64 = 1.0;
+/// Deviations at which a metric leaves its band.
+const OUT_OF_BAND: f64 = 4.0;
+/// Deviations at which a metric is extreme by itself.
+const EXTREME: f64 = 8.0;
+/// Median of the last five deviations at which a metric needs no forest: a little more than the band, since samples
+/// that follow each other are alike.
+const SUSTAINED: f64 = 5.0;
+/// A limit was set by a person: passing it is never just past the threshold.
+const LIMIT: f64 = 1.5;
+/// Nothing is known of what a failed source would say.
+const SOURCE: f64 = 3.0;
+
+/// What speaks for an anomaly, one piece a metric or source.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Evidence {
+    pub(super) of: Suspect,
+    /// See the head of this file.
+    pub(super) weight: f64,
+    /// Its share of the forest's score, 0 when the forest was not asked or found nothing.
+    pub(super) forest_share: f64,
+}
+
+/// A metric by its column; a source by its name, with the samples in a row that it has failed for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Suspect {
+    Metric(usize),
+    Source(String, usize),
+}
+
+/// Whose word decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    Nobody,
+    Model,
+    Limits,
+    Source,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Verdict {
+    /// The greatest weight; 0 when nothing speaks.
+    pub(super) score: f64,
+    pub(super) by: By,
+    /// All pieces with any weight, in no order.
+    pub(super) evidence: Vec<Evidence>,
+}
+
+impl Verdict {
+    pub(super) fn is_anomaly(&self) -> bool {
+        self.score > THRESHOLD
+    }
+
+    fn add(&mut self, by: By, evidence: Evidence) {
+        if evidence.weight > self.score {
+            (self.score, self.by) = (evidence.weight, by);
+        }
+        match self.evidence.iter_mut().find(|known| known.of == evidence.of) {
+            Some(known) => known.weight = known.weight.max(evidence.weight),
+            None if evidence.weight > 0.0 => self.evidence.push(evidence),
+            None => {}
+        }
+    }
+}
+
+/// Judges the newest values of all columns. `lost` are the sources that failed wholly.
+pub(super) fn judge(columns: &[Column], live: Option<&Live>, lost: &BTreeMap<String, usize>) -> Verdict {
+    let mut verdict = Verdict { score: 0.0, by: By::Nobody, evidence: Vec::new() };
+    if let Some(live) = live {
+        by_model(columns, live, &mut verdict);
+    }
+    for (at, column) in columns.iter().enumerate() {
+        if let Some(weight) = column.newest().and_then(|value| past_limit(value, &column.spec)) {
+            verdict.add(By::Limits, Evidence { of: Suspect::Metric(at), weight, forest_share: 0.0 });
+        }
+    }
+    for (source, samples) in lost {
+        let of = Suspect::Source(source.clone(), *samples);
+        verdict.add(By::Source, Evidence { of, weight: SOURCE, forest_share: 0.0 });
+    }
+    verdict
+}
+
+fn by_model(columns: &[Column], live: &Live, verdict: &mut Verdict) {
+    let row = live.features(columns);
+    let forest = live.model.unusual(&row);
+    // Worked out only when it can matter: it walks all trees a second time and allocates.
+    let mut shares: Option<Vec<f64>> = None;
+    for (nth, (learned, at)) in live.model.learned().iter().zip(&live.columns).enumerate() {
+        let Some((at, column)) = at.and_then(|at| Some((at, columns.get(at)?))) else { continue };
+        let Some(z) = column.newest().map(|value| learned.residual(value)) else { continue };
+        let lately: Vec<f64> =
+            column.recent.iter().rev().take(ROLLING).filter(|v| !v.is_nan()).map(|v| learned.residual(*v)).collect();
+        // Two values have no median that one of them could not move.
+        let sustained = if lately.len() > 2 { median(lately) / SUSTAINED } else { 0.0 };
+        let weight = (z / EXTREME).max((z / OUT_OF_BAND).min(forest.max(sustained)));
+        let forest_share = if forest >= 1.0 {
+            shares.get_or_insert_with(|| live.model.forest_shares(&row)).get(nth).copied().unwrap_or(0.0)
+        } else {
+            0.0
+        };
+        verdict.add(By::Model, Evidence { of: Suspect::Metric(at), weight, forest_share });
+    }
+    if verdict.by == By::Nobody {
+        verdict.by = By::Model;
+    }
+}
+
+/// The weight of a value that is past its limit; `None` when there is no limit or it is kept.
+fn past_limit(value: f64, spec: &MetricSpec) -> Option<f64> {
+    let limit = spec.limit.filter(|limit| limit.is_finite())?;
+    let past = match spec.bad {
+        Badness::High | Badness::Both => value > limit,
+        Badness::Low => value < limit,
+        Badness::Never => false,
+    };
+    // Halves: the difference of two finite values may not be one.
+    let by = (value / 2.0 - limit / 2.0).abs() / (limit.abs() / 2.0).max(f64::MIN_POSITIVE);
+    past.then_some(LIMIT + by.min(100.0))
+}
+
+/// Risk for people, 0 to 100: straight up to 50 at the threshold, then `100 - 50 / x^1.5` with `x` the score in
+/// thresholds: 82 at twice, 94 at four times the threshold. Continuous and rising with the score.
+pub(super) fn risk(score: f64) -> f64 {
+    match score / THRESHOLD {
+        x if x.is_nan() || x <= 0.0 => 0.0,
+        x if x <= 1.0 => 50.0 * x,
+        x => 100.0 - 50.0 / x.powf(1.5),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn risk_is_50_at_the_threshold_and_rises_with_the_score() {
+        assert_eq!(risk(THRESHOLD), 50.0);
+        let scores = [-1.0, 0.0, 0.3, 0.99, 1.0, 1.01, 2.0, 4.0, 50.0, 1e5];
+        assert!(scores.windows(2).all(|pair| risk(pair[0]) <= risk(pair[1])), "{:?}", scores.map(risk));
+        assert!(scores.iter().all(|s| (0.0..=100.0).contains(&risk(*s))));
+        assert_eq!(risk(f64::NAN), 0.0);
+    }
+
+    #[test]
+    fn a_limit_is_passed_only_in_the_bad_direction() {
+        let spec = |bad, limit| MetricSpec { bad, limit: Some(limit), ..MetricSpec::default() };
+        assert_eq!(past_limit(0.5, &spec(Badness::High, 0.5)), None, "at the limit is not past it");
+        assert_eq!(past_limit(0.75, &spec(Badness::High, 0.5)), Some(LIMIT + 0.5));
+        assert_eq!(past_limit(0.75, &spec(Badness::Low, 0.5)), None);
+        assert!(past_limit(0.25, &spec(Badness::Low, 0.5)).is_some());
+        assert_eq!(past_limit(9.0, &spec(Badness::Never, 0.5)), None);
+        assert_eq!(past_limit(9.0, &spec(Badness::High, f64::NAN)), None);
+        assert_eq!(past_limit(f64::MAX, &spec(Badness::High, 0.0)), Some(LIMIT + 100.0));
+    }
+}

@@ -1,0 +1,274 @@
+//! What can happen to the machine, and how it says no.
+
+use crate::model::{
+    Digest, HostCall, IncidentId, Mode, Person, Plan, PlannedAction, Proposal, Reading, RunId, ServiceId, Timestamp,
+    Verdict, VerdictEvidence,
+};
+
+/// Something that happened: a reading, an answer of a component, a person's word, a step of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// Time passed.
+    Tick,
+    /// The detector judged a sample.
+    Observed {
+        /// Its word.
+        reading: Reading,
+        /// Enough anomalies in a row to open an incident, since then.
+        raised: Option<Timestamp>,
+        /// Enough normal samples in a row to end one.
+        calm: bool,
+    },
+    /// The rules answered.
+    ProposalsReady {
+        /// For which incident.
+        incident: IncidentId,
+        /// What they were told.
+        view: serde_json::Value,
+        /// The proposals in order, or why there are none.
+        result: Result<Vec<Proposal>, String>,
+    },
+    /// A dry run ended.
+    PlanReady {
+        /// For which incident.
+        incident: IncidentId,
+        /// Which playbook.
+        playbook: String,
+        /// What it was told.
+        view: serde_json::Value,
+        /// The plan, or why there is none.
+        result: Result<Plan, String>,
+        /// The host calls of the dry run.
+        calls: Vec<HostCall>,
+    },
+    /// A person said yes. Without an id: to the one question that stands.
+    Approve {
+        /// To which incident's plan.
+        incident: Option<IncidentId>,
+        /// To exactly this plan, where the platform knows which one was shown.
+        digest: Option<Digest>,
+        /// Who.
+        by: Person,
+    },
+    /// A person said no.
+    Reject {
+        /// To which incident's plan.
+        incident: Option<IncidentId>,
+        /// Why; may be empty.
+        reason: String,
+        /// Who.
+        by: Person,
+    },
+    /// A person wants a run taken back; a run under way is stopped first.
+    Rollback {
+        /// Which run.
+        run: RunId,
+        /// Why; may be empty.
+        reason: String,
+        /// Who.
+        by: Person,
+    },
+    /// A person accepts an undecided run as it is.
+    Keep {
+        /// Which run.
+        run: RunId,
+        /// Who.
+        by: Person,
+    },
+    /// A person wants another plan.
+    AskPlan {
+        /// For which incident.
+        incident: IncidentId,
+        /// What to plan; `None` for what was proposed last.
+        proposal: Option<Proposal>,
+        /// Who.
+        by: Person,
+    },
+    /// A person ends an incident.
+    Close {
+        /// Which.
+        incident: IncidentId,
+        /// Why; may be empty.
+        reason: String,
+        /// Who.
+        by: Person,
+    },
+    /// A person changes a service's mode.
+    SetMode {
+        /// Of which service.
+        service: ServiceId,
+        /// To what.
+        mode: Mode,
+        /// Who.
+        by: Person,
+    },
+    /// The kill switch.
+    Halt {
+        /// Why.
+        reason: String,
+        /// Who.
+        by: Person,
+    },
+    /// The kill switch off.
+    Resume {
+        /// Who.
+        by: Person,
+    },
+    /// The executor is about to send an action.
+    Intend {
+        /// Of which run.
+        run: RunId,
+        /// Its place in the plan.
+        index: u32,
+        /// The step as the executor will do it.
+        step: PlannedAction,
+    },
+    /// An action, or an undo, was sent or looked up.
+    Acted {
+        /// Of which run.
+        run: RunId,
+        /// Its place in the plan.
+        index: u32,
+        /// What came of it.
+        outcome: Outcome,
+    },
+    /// The playbook returned, or was stopped.
+    RunEnded {
+        /// Which run.
+        run: RunId,
+        /// How.
+        result: Result<(), RunFailure>,
+    },
+    /// The detector judged a run.
+    Judged {
+        /// Which run.
+        run: RunId,
+        /// Its word.
+        verdict: Verdict,
+        /// What it rests on.
+        evidence: VerdictEvidence,
+    },
+    /// The undoer is about to send an inverse.
+    IntendUndo {
+        /// Of which run.
+        run: RunId,
+        /// The place of the action it takes back.
+        index: u32,
+    },
+    /// The undoer went through all steps.
+    UndoEnded {
+        /// Which run.
+        run: RunId,
+        /// Steps for which there is no way back.
+        impossible: Vec<u32>,
+    },
+}
+
+/// What came of sending an action or an inverse.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It took effect.
+    Done(String),
+    /// It did not, and changed nothing.
+    Failed(String),
+    /// An inverse took effect, or was not needed.
+    Undone(String),
+    /// An inverse could not be done.
+    UndoFailed(String),
+}
+
+/// Why a run ended before its plan was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunFailure {
+    /// In words.
+    pub error: String,
+    /// The world had moved since the plan was made.
+    pub moved: bool,
+}
+
+/// The machine's no to a person or to an executor. Each says what to do next.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Unknown incident.
+    #[error("there is no {0}; `incidents` lists them")]
+    NoIncident(IncidentId),
+    /// Unknown run.
+    #[error("there is no {0}; `show INC-...` lists an incident's runs")]
+    NoRun(RunId),
+    /// Unknown service.
+    #[error("there is no service `{0}`; `status` lists them")]
+    NoService(ServiceId),
+    /// Nothing waits for approval.
+    #[error("nothing waits for approval")]
+    NothingPending,
+    /// More than one plan waits.
+    #[error("several plans wait: say which, for example `{verb} {example}` (waiting: {all})")]
+    Ambiguous {
+        /// `approve` or `reject`.
+        verb: &'static str,
+        /// The first of them.
+        example: IncidentId,
+        /// All of them.
+        all: String,
+    },
+    /// This incident has no plan that waits.
+    #[error("{incident} has no plan that waits for approval: it is {phase}{decided}")]
+    NotAsking {
+        /// The incident.
+        incident: IncidentId,
+        /// Where it stands.
+        phase: String,
+        /// Who decided, with a leading ` (`; may be empty.
+        decided: String,
+    },
+    /// The plan changed since it was shown.
+    #[error("the plan of {0} has changed since that card was shown; look at the new one and decide on that")]
+    StalePlan(IncidentId),
+    /// Not among the approvers.
+    #[error("{who} may not approve for {service}: add \"{id}\" to `who` under [service.approve] in the config")]
+    NotAllowed {
+        /// Their name.
+        who: String,
+        /// Their id.
+        id: String,
+        /// The service.
+        service: ServiceId,
+    },
+    /// One person, one vote.
+    #[error("{0} has already approved; {1} more needed")]
+    AlreadyApproved(String, u32),
+    /// The service is only watched.
+    #[error("{0} is in mode observe: plans are shown and never carried out; `mode {0} approve` changes that")]
+    Observing(ServiceId),
+    /// The kill switch is on.
+    #[error("everything is stopped ({0}); `resume` first")]
+    Halted(String),
+    /// The kill switch is on already, or off already.
+    #[error("{0}")]
+    NoChange(String),
+    /// Nothing to take back.
+    #[error("{run} has nothing to take back: {why}")]
+    NothingToUndo {
+        /// The run.
+        run: RunId,
+        /// Why.
+        why: String,
+    },
+    /// Somebody else uses the target.
+    #[error("{target} is in use by {run}; wait until it has ended")]
+    Busy {
+        /// The target.
+        target: String,
+        /// The run that uses it.
+        run: RunId,
+    },
+    /// The run does not wait for a decision.
+    #[error("{0} does not wait for a decision")]
+    NotUndecided(RunId),
+    /// The incident is over.
+    #[error("{0} is over")]
+    Over(IncidentId),
+    /// An executor asked for something that the approved plan, or the life cycle, does not allow.
+    #[error("{0}")]
+    OutOfTurn(String),
+}

@@ -1,0 +1,585 @@
+//! The rules of the life cycle: what each input leads to, and what follows by itself.
+
+use std::collections::BTreeSet;
+
+use super::input::{Input, Outcome, Refusal, RunFailure};
+use super::state::{Incident, Phase, Question, Run, State, Step};
+use crate::decide::{self, Hold};
+use crate::model::{Event, Fact, IncidentId, Mode, Person, Policy, RunId, ServiceId, Timestamp, Verdict};
+
+/// How often one incident's world may move under its runs before it counts as a failure.
+const MOVES_TOLERATED: usize = 3;
+
+/// More consequences than this from one input is a bug in the rules; the loop is cut there.
+const SETTLE_LIMIT: usize = 64;
+
+/// The policies by service: what the config says.
+pub trait Policies {
+    /// The policy of a service; `None` when the config does not know it (any more).
+    fn policy(&self, service: &ServiceId) -> Option<&Policy>;
+
+    /// May this person speak for at least one service?
+    fn may_approve_anything(&self, person: &Person) -> bool;
+}
+
+impl Policies for std::collections::BTreeMap<ServiceId, Policy> {
+    fn policy(&self, service: &ServiceId) -> Option<&Policy> {
+        self.get(service)
+    }
+
+    fn may_approve_anything(&self, person: &Person) -> bool {
+        self.values().any(|p| decide::matches_any(&p.approval.who, &person.id))
+    }
+}
+
+/// Takes one input: the events it leads to with all that follows by itself, and the state after them. `None` when
+/// nothing follows, which is the usual answer to a reading.
+///
+/// # Errors
+/// A [`Refusal`]; nothing has changed.
+pub fn step(
+    state: &State,
+    policies: &dyn Policies,
+    input: Input,
+    now: Timestamp,
+) -> Result<Option<(State, Vec<Event>)>, Refusal> {
+    let rules = Rules { policies, now };
+    let mut events = rules.decide(state, input)?;
+    if events.is_empty() {
+        events = rules.follow(state);
+    }
+    if events.is_empty() {
+        return Ok(None);
+    }
+    let mut next = state.clone();
+    for event in &events {
+        next.apply(event);
+    }
+    for _ in 0..SETTLE_LIMIT {
+        let more = rules.follow(&next);
+        if more.is_empty() {
+            break;
+        }
+        for event in &more {
+            next.apply(event);
+        }
+        events.extend(more);
+    }
+    Ok(Some((next, events)))
+}
+
+struct Rules<'a> {
+    policies: &'a dyn Policies,
+    now: Timestamp,
+}
+
+impl Rules<'_> {
+    fn event(&self, service: Option<&ServiceId>, by: Option<&Person>, fact: Fact) -> Event {
+        Event { at: self.now, service: service.cloned(), incident: None, run: None, by: by.cloned(), fact }
+    }
+
+    fn about(&self, incident: &Incident, by: Option<&Person>, fact: Fact) -> Event {
+        Event { incident: Some(incident.id), ..self.event(Some(&incident.service), by, fact) }
+    }
+
+    fn of_run(&self, run: &Run, by: Option<&Person>, fact: Fact) -> Event {
+        Event { incident: Some(run.incident), run: Some(run.id), ..self.event(Some(&run.plan.service), by, fact) }
+    }
+
+    fn mode(&self, state: &State, service: &ServiceId) -> Mode {
+        let configured = self.policies.policy(service).map_or(Mode::Observe, |p| p.mode);
+        state.modes.get(service).copied().unwrap_or(configured)
+    }
+
+    /// Who may speak for a service: the approvers of its policy.
+    fn may_approve(&self, service: &ServiceId, by: &Person) -> bool {
+        self.policies.policy(service).is_some_and(|p| decide::matches_any(&p.approval.who, &by.id))
+    }
+
+    fn must_be_allowed(&self, service: &ServiceId, by: &Person) -> Result<(), Refusal> {
+        if self.may_approve(service, by) {
+            Ok(())
+        } else {
+            Err(Refusal::NotAllowed { who: by.name.clone(), id: by.id.clone(), service: service.clone() })
+        }
+    }
+
+    /// What an input leads to in the first place.
+    fn decide(&self, state: &State, input: Input) -> Result<Vec<Event>, Refusal> {
+        match input {
+            Input::Tick => Ok(Vec::new()),
+            Input::Observed { reading, raised, calm } => Ok(self.observed(state, &reading, raised, calm)),
+            Input::ProposalsReady { incident, view, result } => {
+                let incident = find(state, incident)?;
+                if incident.phase != Phase::Open {
+                    return Ok(Vec::new());
+                }
+                let (proposals, trouble) = match result {
+                    Ok(proposals) => (proposals, None),
+                    Err(why) => (Vec::new(), Some(why)),
+                };
+                let mut events = vec![self.about(incident, None, Fact::Proposed { proposals, view })];
+                if let Some(why) = trouble {
+                    events.push(self.about(
+                        incident,
+                        None,
+                        Fact::Escalated { why: format!("no rule could answer: {why}") },
+                    ));
+                }
+                Ok(events)
+            }
+            Input::PlanReady { incident, playbook, view, result, calls } => {
+                let incident = find(state, incident)?;
+                if incident.phase != Phase::Planning {
+                    return Ok(Vec::new());
+                }
+                let policy = self.policies.policy(&incident.service);
+                let checked = result.and_then(|plan| {
+                    let policy =
+                        policy.ok_or_else(|| format!("service `{}` is not in the config", incident.service))?;
+                    decide::check_shape(&policy.guard, &plan).map(|()| (plan, policy.approval.expiry))
+                });
+                let fact = match checked {
+                    Ok((plan, expiry)) => {
+                        let digest = plan.digest();
+                        Fact::Planned { plan, digest, expires_at: self.now.plus(expiry), view, calls }
+                    }
+                    Err(why) => Fact::PlanRefused { playbook, why },
+                };
+                Ok(vec![self.about(incident, None, fact)])
+            }
+            Input::Approve { incident, digest, by } => {
+                let (incident, question) = asking(state, incident, "approve")?;
+                if digest.is_some_and(|d| d != question.digest) {
+                    return Err(Refusal::StalePlan(incident.id));
+                }
+                self.must_be_allowed(&incident.service, &by)?;
+                if self.mode(state, &incident.service) == Mode::Observe {
+                    return Err(Refusal::Observing(incident.service.clone()));
+                }
+                if let Some(reason) = &state.halted {
+                    return Err(Refusal::Halted(reason.clone()));
+                }
+                if question.approvals.iter().any(|p| p.id == by.id) {
+                    let quorum = self.policies.policy(&incident.service).map_or(1, |p| p.approval.quorum);
+                    let have = u32::try_from(question.approvals.len()).unwrap_or(u32::MAX);
+                    return Err(Refusal::AlreadyApproved(by.name, quorum.saturating_sub(have)));
+                }
+                Ok(vec![self.about(incident, Some(&by), Fact::Approved { digest: question.digest })])
+            }
+            Input::Reject { incident, reason, by } => {
+                let (incident, question) = asking(state, incident, "reject")?;
+                self.must_be_allowed(&incident.service, &by)?;
+                Ok(vec![self.about(incident, Some(&by), Fact::Rejected { digest: question.digest, reason })])
+            }
+            Input::Rollback { run, reason, by } => self.rollback(state, run, &reason, &by),
+            Input::Keep { run, by } => {
+                let run = state.runs.get(&run).ok_or(Refusal::NoRun(run))?;
+                self.must_be_allowed(&run.plan.service, &by)?;
+                let incident = find(state, run.incident)?;
+                if incident.phase != Phase::AwaitingPerson(run.id) {
+                    return Err(Refusal::NotUndecided(run.id));
+                }
+                let how = format!("kept by {}", by.name);
+                Ok(vec![Event { run: Some(run.id), ..self.about(incident, Some(&by), Fact::Resolved { how }) }])
+            }
+            Input::AskPlan { incident, proposal, by } => {
+                let incident = find(state, incident)?;
+                self.must_be_allowed(&incident.service, &by)?;
+                if !matches!(incident.phase, Phase::AwaitingApproval | Phase::Escalated) {
+                    return Err(Refusal::NotAsking {
+                        incident: incident.id,
+                        phase: incident.phase.words().to_owned(),
+                        decided: String::new(),
+                    });
+                }
+                let last = incident.proposals.get(incident.next_proposal.saturating_sub(1));
+                let proposal = proposal.or_else(|| last.or(incident.proposals.last()).cloned()).ok_or_else(|| {
+                    Refusal::OutOfTurn(format!(
+                        "nothing was proposed for {}: name a playbook, for example `plan {} restart-service`",
+                        incident.id, incident.id
+                    ))
+                })?;
+                let mut events = Vec::new();
+                if let Some(question) = &incident.question {
+                    let why = format!("{} asked for another plan", by.name);
+                    events.push(self.about(incident, Some(&by), Fact::Withdrawn { digest: question.digest, why }));
+                }
+                events.push(self.about(incident, Some(&by), Fact::PlanAsked { proposal }));
+                Ok(events)
+            }
+            Input::Close { incident, reason, by } => {
+                let incident = find(state, incident)?;
+                self.must_be_allowed(&incident.service, &by)?;
+                match incident.phase {
+                    Phase::Resolved => Err(Refusal::Over(incident.id)),
+                    Phase::Acting(run) | Phase::RollingBack(run) => {
+                        Err(Refusal::Busy { target: incident.service.to_string(), run })
+                    }
+                    _ => {
+                        let how = if reason.is_empty() {
+                            format!("closed by {}", by.name)
+                        } else {
+                            format!("closed by {}: {reason}", by.name)
+                        };
+                        Ok(vec![self.about(incident, Some(&by), Fact::Resolved { how })])
+                    }
+                }
+            }
+            Input::SetMode { service, mode, by } => {
+                if self.policies.policy(&service).is_none() {
+                    return Err(Refusal::NoService(service));
+                }
+                self.must_be_allowed(&service, &by)?;
+                if self.mode(state, &service) == mode {
+                    return Err(Refusal::NoChange(format!("{service} is in mode {mode} already")));
+                }
+                Ok(vec![self.event(Some(&service), Some(&by), Fact::ModeChanged { mode })])
+            }
+            // Anybody who can speak to Suture may stop it; starting again takes an approver of some service.
+            Input::Halt { reason, by } => match &state.halted {
+                Some(reason) => Err(Refusal::NoChange(format!("everything is stopped already ({reason})"))),
+                None => Ok(vec![self.event(None, Some(&by), Fact::Halted { reason })]),
+            },
+            Input::Resume { by } => match &state.halted {
+                None => Err(Refusal::NoChange("nothing is stopped".to_owned())),
+                Some(_) if !self.policies.may_approve_anything(&by) => {
+                    Err(Refusal::NoChange(format!("{by} may not resume: only an approver of a service can")))
+                }
+                Some(_) => Ok(vec![self.event(None, Some(&by), Fact::Resumed)]),
+            },
+            Input::Intend { run, index, step } => {
+                let run = state.runs.get(&run).ok_or(Refusal::NoRun(run))?;
+                self.may_intend(state, run, index)?;
+                if run.planned(index) != Some(&step) {
+                    return Err(Refusal::OutOfTurn(format!(
+                        "{}: {} is not step {index} of the approved plan",
+                        run.id, step.action
+                    )));
+                }
+                if run.step(index) == Some(&Step::Intended) {
+                    return Ok(Vec::new());
+                }
+                Ok(vec![self.of_run(run, None, Fact::ActionIntended { index, step })])
+            }
+            Input::Acted { run, index, outcome } => {
+                let run = state.runs.get(&run).ok_or(Refusal::NoRun(run))?;
+                self.acted(run, index, outcome)
+            }
+            Input::RunEnded { run, result } => {
+                let run = state.runs.get(&run).ok_or(Refusal::NoRun(run))?;
+                if run.done || run.failure.is_some() {
+                    return Ok(Vec::new());
+                }
+                let left = run.steps.iter().filter(|s| !matches!(s, Step::Done { .. })).count();
+                let result = match result {
+                    Ok(()) if left > 0 => Err(RunFailure {
+                        error: format!(
+                            "the playbook ended with {left} of {} steps of its plan not done",
+                            run.steps.len()
+                        ),
+                        moved: false,
+                    }),
+                    other => other,
+                };
+                let fact = match result {
+                    Ok(()) => Fact::RunDone,
+                    Err(RunFailure { error, moved }) => {
+                        let moves = state
+                            .runs
+                            .values()
+                            .filter(|r| r.incident == run.incident && r.failure.as_ref().is_some_and(|f| f.1))
+                            .count();
+                        Fact::RunFailed { error, moved: moved && moves < MOVES_TOLERATED }
+                    }
+                };
+                Ok(vec![self.of_run(run, None, fact)])
+            }
+            Input::Judged { run, verdict, evidence } => {
+                let run = state.runs.get(&run).ok_or(Refusal::NoRun(run))?;
+                let verifying = find(state, run.incident).is_ok_and(|i| i.phase == Phase::Verifying(run.id));
+                if !verifying || run.verdict.is_some() {
+                    return Ok(Vec::new());
+                }
+                Ok(vec![self.of_run(run, None, Fact::Judged { verdict, evidence })])
+            }
+            Input::IntendUndo { run, index } => {
+                let run = state.runs.get(&run).ok_or(Refusal::NoRun(run))?;
+                if let Some(reason) = &state.halted {
+                    return Err(Refusal::Halted(reason.clone()));
+                }
+                if run.undo.is_none() || run.undo_done {
+                    return Err(Refusal::OutOfTurn(format!("{} is not being taken back", run.id)));
+                }
+                match run.step(index) {
+                    Some(Step::UndoIntended) => Ok(Vec::new()),
+                    Some(Step::Done { .. } | Step::Intended) => {
+                        Ok(vec![self.of_run(run, None, Fact::UndoIntended { index })])
+                    }
+                    _ => Err(Refusal::OutOfTurn(format!("step {index} of {} has nothing to take back", run.id))),
+                }
+            }
+            Input::UndoEnded { run, impossible } => {
+                let run = state.runs.get(&run).ok_or(Refusal::NoRun(run))?;
+                if run.undo.is_none() || run.undo_done {
+                    return Ok(Vec::new());
+                }
+                let unfinished = run.steps.iter().enumerate().find(|(index, step)| {
+                    let has_effect = matches!(step, Step::Done { .. } | Step::Intended | Step::UndoIntended);
+                    has_effect && !impossible.iter().any(|i| *i as usize == *index)
+                });
+                if let Some((index, _)) = unfinished {
+                    return Err(Refusal::OutOfTurn(format!("step {index} of {} is not taken back yet", run.id)));
+                }
+                Ok(vec![self.of_run(run, None, Fact::UndoDone { impossible })])
+            }
+        }
+    }
+
+    fn observed(
+        &self,
+        state: &State,
+        reading: &crate::model::Reading,
+        raised: Option<Timestamp>,
+        calm: bool,
+    ) -> Vec<Event> {
+        let Some(incident) = state.open_incident(&reading.service) else {
+            let Some(since) = raised else { return Vec::new() };
+            let fact = Fact::IncidentOpened {
+                since,
+                risk: reading.risk,
+                severity: reading.severity,
+                drivers: reading.drivers.clone(),
+                judge: reading.judge.clone(),
+            };
+            let mut event = self.event(Some(&reading.service), None, fact);
+            event.incident = Some(state.next_incident());
+            return vec![event];
+        };
+        let may_recover =
+            !matches!(incident.phase, Phase::Acting(_) | Phase::Verifying(_) | Phase::RollingBack(_) | Phase::Resolved);
+        if calm && may_recover {
+            let mut events = Vec::new();
+            if let Some(question) = &incident.question {
+                let why = "the service recovered before anything was done".to_owned();
+                events.push(self.about(incident, None, Fact::Withdrawn { digest: question.digest, why }));
+            }
+            let how = if incident.runs.is_empty() { "recovered alone" } else { "recovered" };
+            events.push(self.about(incident, None, Fact::Resolved { how: how.to_owned() }));
+            return events;
+        }
+        // Cards follow a growing trouble; while a run works, the picture of before is what it will be judged against.
+        let settled = matches!(incident.phase, Phase::AwaitingApproval | Phase::Escalated);
+        if settled && reading.severity > incident.severity {
+            let fact = Fact::IncidentWorsened {
+                risk: reading.risk,
+                severity: reading.severity,
+                drivers: reading.drivers.clone(),
+            };
+            return vec![self.about(incident, None, fact)];
+        }
+        Vec::new()
+    }
+
+    fn rollback(&self, state: &State, run: RunId, reason: &str, by: &Person) -> Result<Vec<Event>, Refusal> {
+        let run = state.runs.get(&run).ok_or(Refusal::NoRun(run))?;
+        self.must_be_allowed(&run.plan.service, by)?;
+        let nothing = |why: &str| Err(Refusal::NothingToUndo { run: run.id, why: why.to_owned() });
+        if run.undo.is_some() {
+            return nothing(if run.undo_done {
+                "it has been taken back already"
+            } else {
+                "it is being taken back already"
+            });
+        }
+        let mut why = format!("rolled back by {}", by.name);
+        if !reason.is_empty() {
+            why = format!("{why}: {reason}");
+        }
+        if !run.done && run.failure.is_none() {
+            let error = format!("stopped: {why}");
+            let mut events = vec![self.of_run(run, Some(by), Fact::RunFailed { error, moved: false })];
+            if run.has_effects() {
+                events.push(self.of_run(run, Some(by), Fact::UndoStarted { reason: why }));
+            }
+            return Ok(events);
+        }
+        if !run.has_effects() {
+            return nothing("none of its actions was done");
+        }
+        for target in run.targets() {
+            if let Some(other) = state.busy(target).filter(|other| other.id != run.id) {
+                return Err(Refusal::Busy { target: target.to_string(), run: other.id });
+            }
+        }
+        Ok(vec![self.of_run(run, Some(by), Fact::UndoStarted { reason: why })])
+    }
+
+    fn may_intend(&self, state: &State, run: &Run, index: u32) -> Result<(), Refusal> {
+        if let Some(reason) = &state.halted {
+            return Err(Refusal::Halted(reason.clone()));
+        }
+        if self.mode(state, &run.plan.service) == Mode::Observe {
+            return Err(Refusal::Observing(run.plan.service.clone()));
+        }
+        if run.done || run.failure.is_some() || run.undo.is_some() {
+            return Err(Refusal::OutOfTurn(format!("{} has ended", run.id)));
+        }
+        let before_are_done = run.steps.iter().take(index as usize).all(|s| matches!(s, Step::Done { .. }));
+        let is_next = before_are_done && matches!(run.step(index), Some(Step::Waiting | Step::Intended));
+        if is_next {
+            Ok(())
+        } else {
+            Err(Refusal::OutOfTurn(format!("step {index} of {} is not the next one", run.id)))
+        }
+    }
+
+    fn acted(&self, run: &Run, index: u32, outcome: Outcome) -> Result<Vec<Event>, Refusal> {
+        let wrong = || Refusal::OutOfTurn(format!("step {index} of {} was not intended", run.id));
+        let step = run.step(index).ok_or_else(wrong)?;
+        // What happened is recorded even when the run was stopped meanwhile: it is a fact.
+        let fact = match (outcome, step) {
+            (Outcome::Done(receipt), Step::Intended) => Fact::ActionDone { index, receipt },
+            (Outcome::Failed(error), Step::Intended) => Fact::ActionFailed { index, error },
+            (Outcome::Undone(receipt), Step::UndoIntended) => Fact::UndoneAction { index, receipt },
+            (Outcome::UndoFailed(error), Step::UndoIntended) => Fact::UndoFailed { index, error },
+            _ => return Err(wrong()),
+        };
+        Ok(vec![self.of_run(run, None, fact)])
+    }
+
+    /// What follows by itself from where things stand: at most one consequence at a time.
+    fn follow(&self, state: &State) -> Vec<Event> {
+        self.follow_runs(state)
+            .or_else(|| state.incidents.values().filter(|i| i.is_open()).find_map(|i| self.follow_incident(state, i)))
+            .into_iter()
+            .collect()
+    }
+
+    fn follow_runs(&self, state: &State) -> Option<Event> {
+        state.runs.values().filter(|run| run.undo.is_none() && run.has_effects()).find_map(|run| {
+            if let Some((error, _)) = &run.failure {
+                return Some(self.of_run(run, None, Fact::UndoStarted { reason: format!("the run failed: {error}") }));
+            }
+            let undo_wanted = self.policies.policy(&run.plan.service).is_none_or(|p| p.verify.undo_when_not_better);
+            match &run.verdict {
+                Some((Verdict::Worse, evidence)) if undo_wanted && is_undecided(state, run) => {
+                    let reason = format!(
+                        "the service did not get better (risk {:.0} before, {:.0} after)",
+                        evidence.risk_before, evidence.risk_after
+                    );
+                    Some(self.of_run(run, None, Fact::UndoStarted { reason }))
+                }
+                _ => None,
+            }
+        })
+    }
+
+    fn follow_incident(&self, state: &State, incident: &Incident) -> Option<Event> {
+        match incident.phase {
+            Phase::Verifying(run) => {
+                let improved = matches!(state.runs.get(&run)?.verdict, Some((Verdict::Improved, _)));
+                improved.then(|| Event {
+                    run: Some(run),
+                    ..self.about(incident, None, Fact::Resolved { how: "healed".to_owned() })
+                })
+            }
+            Phase::Planning => {
+                let why = if let Some(stuck) = &incident.stuck {
+                    stuck.clone()
+                } else if incident.next_proposal < incident.proposals.len() {
+                    return None;
+                } else {
+                    reason_to_escalate(incident)
+                };
+                Some(self.about(incident, None, Fact::Escalated { why }))
+            }
+            Phase::AwaitingApproval => self.follow_question(state, incident, incident.question.as_ref()?),
+            _ => None,
+        }
+    }
+
+    fn follow_question(&self, state: &State, incident: &Incident, question: &Question) -> Option<Event> {
+        if question.expires_at <= self.now {
+            return Some(self.about(incident, None, Fact::Expired { digest: question.digest }));
+        }
+        let policy = self.policies.policy(&incident.service)?;
+        let mode = self.mode(state, &incident.service);
+        if mode == Mode::Observe || state.halted.is_some() {
+            return None;
+        }
+        if mode == Mode::Auto && question.approvals.is_empty() {
+            return Some(self.about(incident, Some(&Person::policy()), Fact::Approved { digest: question.digest }));
+        }
+        // Checked again here: the config may have changed between the yes and the start.
+        let by_policy = mode == Mode::Auto && question.approvals.iter().any(|p| *p == Person::policy());
+        let valid: BTreeSet<_> = question
+            .approvals
+            .iter()
+            .filter(|p| decide::matches_any(&policy.approval.who, &p.id))
+            .map(|p| p.id.as_str())
+            .collect();
+        if !by_policy && valid.len() < policy.approval.quorum as usize {
+            return None;
+        }
+        if question.plan.actions.iter().any(|a| state.busy(a.action.target()).is_some()) {
+            return None;
+        }
+        match decide::check_rate(&policy.guard, &state.acted, &question.plan, self.now) {
+            Ok(()) => {}
+            Err(Hold::Until { .. }) => return None,
+            Err(Hold::Refused(why)) => {
+                let playbook = question.plan.playbook.clone();
+                return Some(self.about(incident, None, Fact::PlanRefused { playbook, why }));
+            }
+        }
+        let run = state.next_run();
+        Some(Event { run: Some(run), ..self.about(incident, None, Fact::RunStarted { digest: question.digest }) })
+    }
+}
+
+/// Does the incident of this run wait for somebody to say what becomes of the run?
+fn is_undecided(state: &State, run: &Run) -> bool {
+    state.incidents.get(&run.incident).is_some_and(|i| i.phase == Phase::AwaitingPerson(run.id))
+}
+
+fn reason_to_escalate(incident: &Incident) -> String {
+    match (incident.proposals.is_empty(), incident.note.as_deref(), incident.decided.as_deref()) {
+        (true, ..) => "no rule knows what to do".to_owned(),
+        (false, Some(note), _) => format!("nothing is left to try ({note})"),
+        // A no, or nobody's answer: what was proposed besides is for a person to ask for.
+        (false, None, Some(decided)) => format!("{decided}; `plan {}` asks again", incident.id),
+        (false, None, None) => "nothing is left to try".to_owned(),
+    }
+}
+
+fn find(state: &State, id: IncidentId) -> Result<&Incident, Refusal> {
+    state.incidents.get(&id).ok_or(Refusal::NoIncident(id))
+}
+
+/// The incident whose plan is meant, with the question that stands.
+fn asking<'s>(
+    state: &'s State,
+    id: Option<IncidentId>,
+    verb: &'static str,
+) -> Result<(&'s Incident, &'s Question), Refusal> {
+    if let Some(id) = id {
+        let incident = find(state, id)?;
+        return incident.question.as_ref().map(|q| (incident, q)).ok_or_else(|| Refusal::NotAsking {
+            incident: id,
+            phase: incident.phase.words().to_owned(),
+            decided: incident.decided.as_ref().map(|d| format!(" ({d})")).unwrap_or_default(),
+        });
+    }
+    let pending: Vec<_> =
+        state.incidents.values().filter_map(|i| i.question.as_ref().map(|question| (i, question))).collect();
+    match pending.as_slice() {
+        [] => Err(Refusal::NothingPending),
+        [one] => Ok(*one),
+        [first, ..] => Err(Refusal::Ambiguous {
+            verb,
+            example: first.0.id,
+            all: pending.iter().map(|(i, _)| i.id.to_string()).collect::<Vec<_>>().join(", "),
+        }),
+    }
+}

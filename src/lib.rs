@@ -1,0 +1,28 @@
+//! Suture heals running services from a chat channel. Modules stand in the order in which data flows.
+
+pub mod model;
+
+pub mod collect;
+
+pub mod detect;
+
+pub mod decide;
+pub mod incident;
+pub mod ledger;
+
+pub mod wasm;
+
+pub mod act;
+
+pub mod engine;
+
+pub mod chat;
+
+pub mod config;
+pub mod supervise;
+
+pub mod app;
+pub mod cli;
+
+#[cfg(feature = "local")]
+pub mod sample;

@@ -1,0 +1,368 @@
+//! Every fact Suture records. Incidents, runs, cooldowns and approvals are folds over these.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Digest, Driver, HostCall, IncidentId, Judge, Mode, Person, Plan, PlannedAction, Proposal, RunId, ServiceId,
+    Severity, SourceFault, Timestamp,
+};
+
+/// One fact with its envelope. The envelope is what audits filter by.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// The service it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceId>,
+    /// The incident it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident: Option<IncidentId>,
+    /// The run it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
+    /// Who caused it; absent for what Suture saw or did by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Person>,
+    /// The fact.
+    #[serde(flatten)]
+    pub fact: Fact,
+}
+
+/// A line of the ledger: an event in its place in the chain.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Counted from 1 without gaps.
+    pub seq: u64,
+    /// The hash of the record before; all zeros for the first.
+    pub prev: Digest,
+    /// What happened.
+    pub event: Event,
+    /// SHA-256 over the record's bytes before this field.
+    pub hash: Digest,
+}
+
+/// What happened. Names are past tense; a fact is never changed, only followed by another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Fact {
+    /// The daemon came up.
+    Started {
+        /// Its version.
+        version: String,
+        /// SHA-256 of the config it runs by.
+        config: Digest,
+        /// Events found in the ledger.
+        replayed: u64,
+    },
+    /// The daemon went down in order.
+    Stopped {
+        /// Why.
+        reason: String,
+    },
+    /// A half-written last record, left by a crash, was cut off.
+    TailRepaired {
+        /// Bytes removed.
+        bytes: u64,
+    },
+    /// A component was loaded.
+    ComponentLoaded {
+        /// Its name.
+        name: String,
+        /// `playbook` or `rule`.
+        role: String,
+        /// SHA-256 of its bytes.
+        digest: Digest,
+        /// What it imports, as capability words.
+        imports: Vec<String>,
+    },
+    /// A model was trained.
+    ModelTrained {
+        /// Counted up for each service.
+        version: u64,
+        /// Samples it learned from.
+        samples: u64,
+        /// Its features.
+        features: Vec<String>,
+        /// Above this score a sample is anomalous.
+        threshold: f64,
+    },
+    /// A source stopped answering.
+    SourceFailed(SourceFault),
+    /// A source answers again.
+    SourceRecovered {
+        /// Which.
+        source: String,
+    },
+    /// A fault was put into the service on purpose.
+    FaultInjected {
+        /// Which fault.
+        fault: String,
+        /// What it does.
+        detail: String,
+    },
+    /// A fault that was put in on purpose was taken out again.
+    FaultLifted {
+        /// Which fault.
+        fault: String,
+    },
+    /// A person said something that Suture understood as a command.
+    Commanded {
+        /// The text, as typed.
+        text: String,
+        /// Where: `console`, `ctl`, a channel.
+        via: String,
+    },
+    /// Enough anomalies of one service in a row.
+    IncidentOpened {
+        /// Time of the first anomalous sample of the row.
+        since: Timestamp,
+        /// Risk 0 to 100.
+        risk: f64,
+        /// In words.
+        severity: Severity,
+        /// The metrics responsible.
+        drivers: Vec<Driver>,
+        /// Who judged.
+        judge: Judge,
+    },
+    /// The incident became more severe.
+    IncidentWorsened {
+        /// Risk 0 to 100.
+        risk: f64,
+        /// In words.
+        severity: Severity,
+        /// The metrics responsible now.
+        drivers: Vec<Driver>,
+    },
+    /// The rules answered. An empty list means that no rule knew what to do.
+    Proposed {
+        /// In the order they are to be tried.
+        proposals: Vec<Proposal>,
+        /// What they were told: with it a replay can ask them again.
+        view: serde_json::Value,
+    },
+    /// A person asked for a plan (`plan INC-7 [playbook]`).
+    PlanAsked {
+        /// What to plan.
+        proposal: Proposal,
+    },
+    /// A dry run gave a plan.
+    Planned {
+        /// The plan.
+        plan: Plan,
+        /// Its digest: what approvals are bound to.
+        digest: Digest,
+        /// The question stands until then.
+        expires_at: Timestamp,
+        /// What the playbook was told. The real run is told the same.
+        view: serde_json::Value,
+        /// The host calls of the dry run with their answers.
+        calls: Vec<HostCall>,
+    },
+    /// A dry run gave no plan, or a guardrail holds the plan back.
+    PlanRefused {
+        /// The playbook.
+        playbook: String,
+        /// Why, in words that say what to do.
+        why: String,
+    },
+    /// Somebody said yes to one plan.
+    Approved {
+        /// The digest of that plan.
+        digest: Digest,
+    },
+    /// Somebody said no to one plan.
+    Rejected {
+        /// The digest of that plan.
+        digest: Digest,
+        /// Their reason; may be empty.
+        reason: String,
+    },
+    /// The question stood too long.
+    Expired {
+        /// The digest of the plan.
+        digest: Digest,
+    },
+    /// The plan is no longer wanted (the service recovered, a newer plan came).
+    Withdrawn {
+        /// The digest of the plan.
+        digest: Digest,
+        /// Why.
+        why: String,
+    },
+    /// A run began: the plan is approved as policy asks and the targets are free.
+    RunStarted {
+        /// The digest of the plan it carries out.
+        digest: Digest,
+    },
+    /// An action is about to be sent. Durable before it is sent, and so is its inverse.
+    ActionIntended {
+        /// Its place in the plan, from 0.
+        index: u32,
+        /// The step, with its inverse.
+        step: PlannedAction,
+    },
+    /// The target confirmed the action, or was found in the state the action leads to.
+    ActionDone {
+        /// Its place in the plan, from 0.
+        index: u32,
+        /// What the target said.
+        receipt: String,
+    },
+    /// The target refused the action, or it did not take effect; nothing was changed.
+    ActionFailed {
+        /// Its place in the plan, from 0.
+        index: u32,
+        /// Why.
+        error: String,
+    },
+    /// Every action of the plan is done.
+    RunDone,
+    /// The run ended before its plan was done.
+    RunFailed {
+        /// Why.
+        error: String,
+        /// The world had moved since the plan was made: a fresh plan is due, not an alarm.
+        moved: bool,
+    },
+    /// The detector's word on a run.
+    Judged {
+        /// Improved, worse or inconclusive.
+        verdict: Verdict,
+        /// What it rests on.
+        evidence: VerdictEvidence,
+    },
+    /// A run is to be taken back.
+    UndoStarted {
+        /// Why.
+        reason: String,
+    },
+    /// An inverse is about to be sent.
+    UndoIntended {
+        /// The place of the action it takes back.
+        index: u32,
+    },
+    /// An inverse is done, or was found to be done.
+    UndoneAction {
+        /// The place of the action it takes back.
+        index: u32,
+        /// What the target said.
+        receipt: String,
+    },
+    /// An inverse could not be done: a person has to look.
+    UndoFailed {
+        /// The place of the action it takes back.
+        index: u32,
+        /// Why.
+        error: String,
+    },
+    /// Everything of the run that could be taken back is.
+    UndoDone {
+        /// Steps for which there is no way back.
+        impossible: Vec<u32>,
+    },
+    /// Nothing more is tried; a person has to look.
+    Escalated {
+        /// Why.
+        why: String,
+    },
+    /// The service is well again.
+    Resolved {
+        /// `healed`, `recovered alone`, `closed by a person`.
+        how: String,
+    },
+    /// The mode of a service was changed.
+    ModeChanged {
+        /// From now on.
+        mode: Mode,
+    },
+    /// The kill switch: nothing acts from here on.
+    Halted {
+        /// Why.
+        reason: String,
+    },
+    /// The kill switch is off again.
+    Resumed,
+}
+
+impl Fact {
+    /// The fact's name as it stands in the ledger: `incident-opened`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Started { .. } => "started",
+            Self::Stopped { .. } => "stopped",
+            Self::TailRepaired { .. } => "tail-repaired",
+            Self::ComponentLoaded { .. } => "component-loaded",
+            Self::ModelTrained { .. } => "model-trained",
+            Self::SourceFailed(_) => "source-failed",
+            Self::SourceRecovered { .. } => "source-recovered",
+            Self::FaultInjected { .. } => "fault-injected",
+            Self::FaultLifted { .. } => "fault-lifted",
+            Self::Commanded { .. } => "commanded",
+            Self::IncidentOpened { .. } => "incident-opened",
+            Self::IncidentWorsened { .. } => "incident-worsened",
+            Self::Proposed { .. } => "proposed",
+            Self::PlanAsked { .. } => "plan-asked",
+            Self::Planned { .. } => "planned",
+            Self::PlanRefused { .. } => "plan-refused",
+            Self::Approved { .. } => "approved",
+            Self::Rejected { .. } => "rejected",
+            Self::Expired { .. } => "expired",
+            Self::Withdrawn { .. } => "withdrawn",
+            Self::RunStarted { .. } => "run-started",
+            Self::ActionIntended { .. } => "action-intended",
+            Self::ActionDone { .. } => "action-done",
+            Self::ActionFailed { .. } => "action-failed",
+            Self::RunDone => "run-done",
+            Self::RunFailed { .. } => "run-failed",
+            Self::Judged { .. } => "judged",
+            Self::UndoStarted { .. } => "undo-started",
+            Self::UndoIntended { .. } => "undo-intended",
+            Self::UndoneAction { .. } => "undone-action",
+            Self::UndoFailed { .. } => "undo-failed",
+            Self::UndoDone { .. } => "undo-done",
+            Self::Escalated { .. } => "escalated",
+            Self::Resolved { .. } => "resolved",
+            Self::ModeChanged { .. } => "mode-changed",
+            Self::Halted { .. } => "halted",
+            Self::Resumed => "resumed",
+        }
+    }
+}
+
+/// The detector's word on a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Normal again, and stayed so.
+    Improved,
+    /// As bad as before, or worse.
+    Worse,
+    /// Better but not well, or nothing to judge by.
+    Inconclusive,
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Improved => "improved",
+            Self::Worse => "worse",
+            Self::Inconclusive => "inconclusive",
+        })
+    }
+}
+
+/// What a verdict rests on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VerdictEvidence {
+    /// Risk when the run began.
+    pub risk_before: f64,
+    /// Mean risk over the judged samples.
+    pub risk_after: f64,
+    /// Samples judged.
+    pub samples: u32,
+    /// Samples among them that were normal.
+    pub normal: u32,
+}

@@ -1,0 +1,26 @@
+//! The vocabulary as types: what flows between stages, and nothing that does anything.
+//!
+//! No I/O, no clock, no randomness in here. Every stage imports this module and its own port; no stage imports
+//! another stage.
+
+mod action;
+pub mod duration_text;
+mod event;
+mod id;
+mod metric;
+pub mod number;
+mod plan;
+mod policy;
+mod reading;
+mod target;
+mod time;
+
+pub use action::{Action, ActionKind, Effect, Facet, SimulateError};
+pub use event::{Event, Fact, Record, Verdict, VerdictEvidence};
+pub use id::{Digest, IncidentId, Person, RunId, ServiceId};
+pub use metric::{Badness, MetricSpec, Sample, SourceFault};
+pub use plan::{Args, HostCall, Inverse, Plan, PlannedAction, Proposal};
+pub use policy::{ApprovalPolicy, Guard, Mode, Policy, VerifyPolicy};
+pub use reading::{Driver, Judge, Reading, Severity, Trend};
+pub use target::{Instance, TargetId, TargetIdError, TargetState};
+pub use time::{Clock, FakeClock, SystemClock, Timestamp, in_words};

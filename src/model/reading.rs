@@ -1,0 +1,152 @@
+//! What the detector says of one sample.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{ServiceId, Timestamp};
+
+/// The detector's word on one sample.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reading {
+    /// The service that was judged.
+    pub service: ServiceId,
+    /// The time of the sample.
+    pub at: Timestamp,
+    /// Higher is worse; comparable with `threshold` only, and only within one model.
+    pub score: f64,
+    /// Above this the sample is anomalous.
+    pub threshold: f64,
+    /// 0 to 100 for people; 50 is the threshold.
+    pub risk: f64,
+    /// `Severity::None` exactly when the sample is not anomalous.
+    pub severity: Severity,
+    /// The metrics that made it so, most responsible first; empty when nothing is wrong.
+    pub drivers: Vec<Driver>,
+    /// Who judged.
+    pub judge: Judge,
+}
+
+impl Reading {
+    /// Is this sample an anomaly?
+    #[must_use]
+    pub fn is_anomaly(&self) -> bool {
+        self.severity > Severity::None
+    }
+}
+
+/// How bad, in words that need no colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Normal.
+    #[default]
+    None,
+    /// Just past the threshold.
+    Low,
+    /// Clearly past it.
+    Medium,
+    /// Far past it.
+    High,
+    /// As bad as the detector can say.
+    Critical,
+}
+
+impl Severity {
+    /// The severity of an anomaly with this risk (50 is the threshold): 50, 65, 80 and 92 begin the four steps.
+    #[must_use]
+    pub fn of_risk(risk: f64) -> Self {
+        match risk {
+            r if r >= 92.0 => Self::Critical,
+            r if r >= 80.0 => Self::High,
+            r if r >= 65.0 => Self::Medium,
+            _ => Self::Low,
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        })
+    }
+}
+
+/// One metric's part in an anomaly.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Driver {
+    /// The metric.
+    pub metric: String,
+    /// Its part in the anomaly, 0 to 1; the drivers of one reading sum to at most 1.
+    pub share: f64,
+    /// Its value now.
+    pub value: f64,
+    /// Its usual value (the median of what was learned).
+    pub normal: f64,
+    /// The usual range, low end.
+    pub low: f64,
+    /// The usual range, high end.
+    pub high: f64,
+    /// Unit for people.
+    pub unit: String,
+    /// Where it is heading.
+    pub trend: Trend,
+    /// The last values, oldest first, for a sparkline.
+    pub recent: Vec<f64>,
+    /// The instance that stands out, where one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+}
+
+/// Where a metric is heading over the last samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Trend {
+    /// No clear direction.
+    #[default]
+    Steady,
+    /// Climbing sample by sample: a leak, a queue that fills.
+    Rising,
+    /// Sinking sample by sample.
+    Falling,
+    /// Jumped within a sample or two and stayed.
+    Step,
+}
+
+impl fmt::Display for Trend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Steady => "steady",
+            Self::Rising => "rising",
+            Self::Falling => "falling",
+            Self::Step => "step",
+        })
+    }
+}
+
+/// Who judged a sample.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Judge {
+    /// Not enough samples for a model yet; only limits are checked.
+    Learning {
+        /// Samples gathered.
+        have: usize,
+        /// Samples needed.
+        need: usize,
+    },
+    /// The limits of the config, without a model's word or over it.
+    Limits,
+    /// The model, counted up with each training.
+    Model {
+        /// Which training of this service's model.
+        version: u64,
+    },
+    /// A source did not answer.
+    Source,
+}

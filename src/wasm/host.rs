@@ -1,0 +1,385 @@
+//! The host API: what a component can call. Each call is counted, converted, answered by the run's [`World`] and
+//! recorded. A refusal is a value; only a component that floods the host or hands over a forged handle is ended.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use wasmtime::component::{Resource, ResourceTable};
+
+use super::bindings::playbook::suture::{cache, incident, isolate, log, observe, restart, scale, traffic, types};
+use super::limits::{Counters, Limits, NAME, SENTENCE, shown};
+use super::run::{LogLevel, LogLine};
+use super::{HostError, IncidentView, World};
+use crate::model::{Action, HostCall, Severity, TargetId, TargetState, Trend};
+
+use types::types as wit;
+
+/// What a target handle stands for.
+pub struct Handle(TargetId);
+
+/// One run: everything that a store holds.
+pub(super) struct RunState {
+    view: Arc<IncidentView>,
+    world: Box<dyn World>,
+    table: ResourceTable,
+    calls_left: u32,
+    log_left: usize,
+    pub(super) counters: Counters,
+    /// What was called and answered so far.
+    pub(super) calls: Vec<HostCall>,
+    pub(super) log: Vec<LogLine>,
+    pub(super) log_dropped: usize,
+    /// The call that the world has not answered yet.
+    pub(super) pending: Option<(&'static str, Value)>,
+    /// The host ended the run because of too many calls.
+    pub(super) flooded: bool,
+}
+
+impl RunState {
+    pub(super) fn new(view: Arc<IncidentView>, world: Box<dyn World>, limits: &Limits, calls: u32) -> Self {
+        Self {
+            view,
+            world,
+            table: ResourceTable::new(),
+            calls_left: calls,
+            log_left: limits.log_bytes,
+            counters: Counters::new(limits),
+            calls: Vec::new(),
+            log: Vec::new(),
+            log_dropped: 0,
+            pending: None,
+            flooded: false,
+        }
+    }
+
+    /// Counts a call. Past the budget the run ends: most calls have no error to return, and a component that calls
+    /// without end would not heed one.
+    fn count(&mut self) -> wasmtime::Result<()> {
+        match self.calls_left.checked_sub(1) {
+            Some(left) => {
+                self.calls_left = left;
+                Ok(())
+            }
+            None => {
+                self.flooded = true;
+                Err(wasmtime::Error::msg("out of the run's host calls"))
+            }
+        }
+    }
+
+    fn record(&mut self, call: &str, input: Value, output: Value) {
+        self.calls.push(HostCall { call: call.to_owned(), input, output });
+    }
+
+    fn target(&self, handle: &Resource<Handle>) -> wasmtime::Result<TargetId> {
+        Ok(self.table.get(handle)?.0.clone())
+    }
+
+    /// Does an action, or has it recorded, through the world.
+    async fn act(
+        &mut self,
+        call: &'static str,
+        input: Value,
+        action: Result<Action, HostError>,
+    ) -> wasmtime::Result<Result<String, wit::HostError>> {
+        self.count()?;
+        let answer = match action {
+            Ok(action) => {
+                self.pending = Some((call, input.clone()));
+                let answer = self.world.act(action).await;
+                self.pending = None;
+                answer
+            }
+            Err(error) => Err(error),
+        };
+        let output = match &answer {
+            Ok(receipt) => json!({ "ok": receipt }),
+            Err(error) => json!({ "error": error }),
+        };
+        self.record(call, input, output);
+        Ok(answer.map_err(Into::into))
+    }
+}
+
+/// An instance's name from a component, if it can be one at all.
+fn instance_name(name: String) -> Result<String, HostError> {
+    if name.is_empty() || name.len() > NAME || name.chars().any(char::is_control) {
+        return Err(HostError::NotFound(format!("no instance can be called `{}`", shown(&name, 80))));
+    }
+    Ok(name)
+}
+
+fn weights(shares: Vec<traffic::traffic::Share>) -> Result<BTreeMap<String, u32>, HostError> {
+    let mut weights = BTreeMap::new();
+    for share in shares {
+        let name = instance_name(share.instance)?;
+        if weights.insert(name.clone(), share.weight).is_some() {
+            return Err(HostError::Conflict(format!("`{name}` is given two weights")));
+        }
+    }
+    Ok(weights)
+}
+
+impl types::types::Host for RunState {}
+
+impl incident::incident::HostTarget for RunState {
+    async fn name(&mut self, target: Resource<Handle>) -> wasmtime::Result<String> {
+        self.count()?;
+        let name = self.target(&target)?.to_string();
+        self.record("incident.target.name", json!({ "handle": target.rep() }), json!(name));
+        Ok(name)
+    }
+
+    async fn kind(&mut self, target: Resource<Handle>) -> wasmtime::Result<String> {
+        self.count()?;
+        let kind = self.target(&target)?.kind().to_owned();
+        self.record("incident.target.kind", json!({ "handle": target.rep() }), json!(kind));
+        Ok(kind)
+    }
+
+    async fn drop(&mut self, target: Resource<Handle>) -> wasmtime::Result<()> {
+        self.table.delete(target)?;
+        Ok(())
+    }
+}
+
+impl incident::incident::Host for RunState {
+    async fn current(&mut self) -> wasmtime::Result<incident::incident::Incident> {
+        self.count()?;
+        let view = Arc::clone(&self.view);
+        let output = json!({
+            "id": view.id.to_string(), "service": view.service, "severity": view.severity, "risk": view.risk,
+            "since": view.since, "drivers": view.drivers, "tried": view.tried,
+        });
+        self.record("incident.current", Value::Null, output);
+        Ok(incident::incident::Incident {
+            id: view.id.to_string(),
+            service: view.service.to_string(),
+            severity: view.severity.into(),
+            risk: view.risk,
+            since_ms: view.since.0,
+            drivers: view.drivers.iter().map(Into::into).collect(),
+            tried: view.tried.clone(),
+        })
+    }
+
+    async fn targets(&mut self) -> wasmtime::Result<Vec<Resource<Handle>>> {
+        self.count()?;
+        let view = Arc::clone(&self.view);
+        let ids: Vec<_> = view.targets.iter().map(|(id, _)| id.clone()).collect();
+        self.record("incident.targets", Value::Null, json!(ids));
+        ids.into_iter().map(|id| Ok(self.table.push(Handle(id))?)).collect()
+    }
+}
+
+impl observe::observe::Host for RunState {
+    async fn state(&mut self, t: Resource<Handle>) -> wasmtime::Result<Result<wit::TargetState, wit::HostError>> {
+        const CALL: &str = "observe.state";
+        self.count()?;
+        let target = self.target(&t)?;
+        let input = json!({ "target": target });
+        self.pending = Some((CALL, input.clone()));
+        let answer = self.world.observe(&target).await;
+        self.pending = None;
+        let output = match &answer {
+            Ok(state) => json!({ "ok": state }),
+            Err(error) => json!({ "error": error }),
+        };
+        self.record(CALL, input, output);
+        Ok(answer.map(Into::into).map_err(Into::into))
+    }
+
+    async fn metrics(&mut self) -> wasmtime::Result<Vec<wit::Metric>> {
+        self.count()?;
+        let view = Arc::clone(&self.view);
+        self.record("observe.metrics", Value::Null, json!(view.metrics));
+        Ok(metrics(&view.metrics))
+    }
+
+    async fn metrics_by_instance(&mut self) -> wasmtime::Result<Vec<wit::InstanceMetrics>> {
+        self.count()?;
+        let view = Arc::clone(&self.view);
+        self.record("observe.metrics-by-instance", Value::Null, json!(view.instance_metrics));
+        let one = |(instance, values): &(String, Vec<(String, f64)>)| wit::InstanceMetrics {
+            instance: instance.clone(),
+            metrics: metrics(values),
+        };
+        Ok(view.instance_metrics.iter().map(one).collect())
+    }
+}
+
+fn metrics(values: &[(String, f64)]) -> Vec<wit::Metric> {
+    values.iter().map(|(name, value)| wit::Metric { name: name.clone(), value: *value }).collect()
+}
+
+impl scale::scale::Host for RunState {
+    async fn set_replicas(&mut self, t: Resource<Handle>, to: u32) -> wasmtime::Result<Result<String, wit::HostError>> {
+        let target = self.target(&t)?;
+        let input = json!({ "target": target, "to": to });
+        self.act("scale.set-replicas", input, Ok(Action::Scale { target, to })).await
+    }
+}
+
+impl restart::restart::Host for RunState {
+    async fn restart_instance(
+        &mut self,
+        t: Resource<Handle>,
+        instance: String,
+    ) -> wasmtime::Result<Result<String, wit::HostError>> {
+        let target = self.target(&t)?;
+        let input = json!({ "target": target, "instance": shown(&instance, NAME) });
+        let action = instance_name(instance).map(|instance| Action::Restart { target, instance });
+        self.act("restart.restart-instance", input, action).await
+    }
+}
+
+impl traffic::traffic::Host for RunState {
+    async fn set_weights(
+        &mut self,
+        t: Resource<Handle>,
+        shares: Vec<traffic::traffic::Share>,
+    ) -> wasmtime::Result<Result<String, wit::HostError>> {
+        let target = self.target(&t)?;
+        let named: Vec<_> = shares.iter().map(|s| json!([shown(&s.instance, NAME), s.weight])).collect();
+        let input = json!({ "target": target, "shares": named });
+        let action = weights(shares).map(|weights| Action::Shift { target, weights });
+        self.act("traffic.set-weights", input, action).await
+    }
+}
+
+impl isolate::isolate::Host for RunState {
+    async fn set_isolated(
+        &mut self,
+        t: Resource<Handle>,
+        instance: String,
+        isolated: bool,
+    ) -> wasmtime::Result<Result<String, wit::HostError>> {
+        let target = self.target(&t)?;
+        let input = json!({ "target": target, "instance": shown(&instance, NAME), "isolated": isolated });
+        let action = instance_name(instance).map(|instance| Action::Isolate { target, instance, isolated });
+        self.act("isolate.set-isolated", input, action).await
+    }
+}
+
+impl cache::cache::Host for RunState {
+    async fn set_ttl(&mut self, t: Resource<Handle>, ttl_ms: u64) -> wasmtime::Result<Result<String, wit::HostError>> {
+        let target = self.target(&t)?;
+        let input = json!({ "target": target, "ttl_ms": ttl_ms });
+        self.act("cache.set-ttl", input, Ok(Action::Cache { target, ttl_ms })).await
+    }
+}
+
+impl log::log::Host for RunState {
+    async fn write(&mut self, level: log::log::Level, message: String) -> wasmtime::Result<()> {
+        self.count()?;
+        let level = match level {
+            log::log::Level::Debug => LogLevel::Debug,
+            log::log::Level::Info => LogLevel::Info,
+            log::log::Level::Warn => LogLevel::Warn,
+        };
+        let message = shown(&message, SENTENCE);
+        match self.log_left.checked_sub(message.len()) {
+            Some(left) => {
+                self.log_left = left;
+                self.log.push(LogLine { level, message });
+            }
+            None => self.log_dropped += 1,
+        }
+        Ok(())
+    }
+}
+
+impl From<HostError> for wit::HostError {
+    fn from(error: HostError) -> Self {
+        match error {
+            HostError::Denied { capability, target, hint } => Self::Denied(wit::Denial { capability, target, hint }),
+            HostError::OverBudget(why) => Self::OverBudget(why),
+            HostError::NotFound(why) => Self::NotFound(why),
+            HostError::Conflict(why) => Self::Conflict(why),
+            HostError::TimedOut(why) => Self::TimedOut(why),
+            HostError::Unavailable(why) => Self::Unavailable(why),
+            HostError::OutcomeUnknown(why) => Self::OutcomeUnknown(why),
+        }
+    }
+}
+
+/// The way back: what a playbook hands on as the reason of its failure. Its texts may be its own.
+impl From<wit::HostError> for HostError {
+    fn from(error: wit::HostError) -> Self {
+        let said = |why: String| shown(&why, SENTENCE);
+        match error {
+            wit::HostError::Denied(denial) => Self::Denied {
+                capability: shown(&denial.capability, NAME),
+                target: shown(&denial.target, NAME),
+                hint: said(denial.hint),
+            },
+            wit::HostError::OverBudget(why) => Self::OverBudget(said(why)),
+            wit::HostError::NotFound(why) => Self::NotFound(said(why)),
+            wit::HostError::Conflict(why) => Self::Conflict(said(why)),
+            wit::HostError::TimedOut(why) => Self::TimedOut(said(why)),
+            wit::HostError::Unavailable(why) => Self::Unavailable(said(why)),
+            wit::HostError::OutcomeUnknown(why) => Self::OutcomeUnknown(said(why)),
+        }
+    }
+}
+
+impl From<Severity> for wit::Severity {
+    fn from(severity: Severity) -> Self {
+        match severity {
+            Severity::None => Self::None,
+            Severity::Low => Self::Low,
+            Severity::Medium => Self::Medium,
+            Severity::High => Self::High,
+            Severity::Critical => Self::Critical,
+        }
+    }
+}
+
+impl From<&crate::model::Driver> for wit::Driver {
+    fn from(driver: &crate::model::Driver) -> Self {
+        Self {
+            metric: driver.metric.clone(),
+            share: driver.share,
+            value: driver.value,
+            normal: driver.normal,
+            low: driver.low,
+            high: driver.high,
+            unit: driver.unit.clone(),
+            trend: match driver.trend {
+                Trend::Steady => wit::Trend::Steady,
+                Trend::Rising => wit::Trend::Rising,
+                Trend::Falling => wit::Trend::Falling,
+                Trend::Step => wit::Trend::Step,
+            },
+            recent: driver.recent.clone(),
+            instance: driver.instance.clone(),
+        }
+    }
+}
+
+impl From<TargetState> for wit::TargetState {
+    fn from(state: TargetState) -> Self {
+        let one = |i: crate::model::Instance| wit::Instance {
+            name: i.name,
+            up: i.up,
+            isolated: i.isolated,
+            weight: i.weight,
+            generation: i.generation,
+        };
+        Self {
+            replicas: state.replicas,
+            min_replicas: state.min_replicas,
+            max_replicas: state.max_replicas,
+            instances: state.instances.into_iter().map(one).collect(),
+            cache_ttl_ms: state.cache_ttl_ms,
+        }
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Handle({})", self.0)
+    }
+}

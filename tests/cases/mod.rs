@@ -1,0 +1,10 @@
+mod cli;
+mod crash;
+mod demo;
+mod full;
+mod kill;
+mod life;
+mod local;
+mod local_bench;
+mod sample;
+mod say;

@@ -1,0 +1,21 @@
+//! A whole Suture in memory: a cluster whose replica counts move, a journal that can die, playbooks in plain Rust,
+//! and a service that is unwell until its target is as it needs it. And the real thing: the binary as a child process,
+//! with a page that it measures and a folder that it may use.
+
+mod cluster;
+mod facts;
+mod healer;
+mod journal;
+mod loop_driver;
+mod page;
+mod process;
+mod rig;
+
+pub use cluster::FakeCluster;
+pub use facts::{count, events, is_sound, of_kind, place, state};
+pub use healer::{AnyPermit, FakeHealer};
+pub use journal::{Cut, MemJournal};
+pub use loop_driver::{Life, Script, World};
+pub use page::{Gives, Page};
+pub use process::{PATIENCE, Running, eventually, folder, nobody_left, processes_of, quiet_machine, run_in, warm};
+pub use rig::{Rig, Ways, ctl};
