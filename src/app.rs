@@ -6,8 +6,11 @@
 mod build;
 mod cards;
 mod commands;
+mod components;
 mod control;
 mod healer;
+mod registry;
+mod reload;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,7 +29,7 @@ use crate::engine::{Actuators, Board, Engine, JournalError, Runner, Stages};
 use crate::ledger::{Ledger, LedgerError, Storage, Views};
 use crate::model::{Clock, Fact, IncidentId, Person, ServiceId, SystemClock, TargetId};
 use crate::supervise::{GivenUp, Supervisor, drained};
-use crate::wasm::{Catalog, LoadError};
+use crate::wasm::LoadError;
 
 /// How often time is let pass: expiries, cooldowns and verdicts are no finer than this.
 const TICK: Duration = Duration::from_millis(250);
@@ -62,17 +65,30 @@ pub enum AppError {
         /// What the config says.
         pinned: String,
     },
+    /// A component is not pinned, and the config wants all to be.
+    #[error(
+        "component `{name}` is not taken: `require_pins` is set, and {config} does not pin it; take its file away, or \
+         write:\n\n[plugins.pins]\n{name} = \"{found}\""
+    )]
+    NotPinned {
+        /// The component.
+        name: String,
+        /// What its bytes have.
+        found: String,
+        /// The config file.
+        config: String,
+    },
     /// A component wants what nobody granted.
     #[error(
-        "playbook `{playbook}` wants to {wants} and no grant in {config} allows it; take its file away, or write:\n\n\
-         [[grant]]\nplaybook = \"{playbook}\"\ntargets = [\"KIND:NAME\"]\nallow = [{lines}]"
+        "playbook `{playbook}` wants to {wants} and no grant in {config} allows it; take its file away, or \
+         write:\n\n{lines}"
     )]
     NotGranted {
         /// The playbook.
         playbook: String,
         /// What it imports and may not.
         wants: String,
-        /// The same as a list for TOML.
+        /// The grant that would allow it.
         lines: String,
         /// The config file.
         config: String,
@@ -101,11 +117,11 @@ pub enum AppError {
 }
 
 /// What commands and cards are made from.
-pub(crate) struct Shared {
+pub(in crate::app) struct Shared {
     pub engine: Arc<Engine>,
     pub board: Arc<Board>,
     pub config: Arc<Config>,
-    pub catalog: Arc<Catalog>,
+    pub registry: Arc<registry::Registry>,
     pub views: Arc<Views>,
     pub storage: Arc<dyn Storage>,
     pub data_dir: PathBuf,
@@ -180,7 +196,7 @@ fn names(shared: &Weak<Shared>, wanted: &crate::chat::complete::Wanted) -> Vec<S
         }
         Wanted::Incidents => state.incidents.keys().rev().map(ToString::to_string).collect(),
         Wanted::Runs => state.runs.keys().rev().map(ToString::to_string).collect(),
-        Wanted::Playbooks => shared.catalog.playbooks().map(|p| p.name().to_owned()).collect(),
+        Wanted::Playbooks => shared.registry.catalog().playbooks().map(|p| p.name().to_owned()).collect(),
     }
 }
 
@@ -201,12 +217,12 @@ impl App {
 
         let opened = build::open_ledger(&data_dir, &clock)?;
         say("loading playbooks and rules; the first start compiles them, which takes some seconds");
-        let catalog = Arc::new(build::load_components(&config, &data_dir).await?);
-        say(&format!(
-            "{} and {} are loaded",
-            counted(catalog.playbooks().count(), "playbook"),
-            counted(catalog.rules().count(), "rule")
-        ));
+        let (registry, found) = registry::Registry::open(Arc::clone(&config), &data_dir, &opened.state).await?;
+        let (playbooks, rules) = found.counts();
+        say(&format!("{} and {} are loaded", counted(playbooks, "playbook"), counted(rules, "rule")));
+        for words in build::start_words(&found) {
+            say(&words);
+        }
 
         let mut actuators = Actuators::default();
         #[cfg(feature = "local")]
@@ -222,11 +238,12 @@ impl App {
             build::card_listener(Arc::clone(&config), Arc::clone(&clock), outbox.clone(), Arc::clone(&shown));
         let journal = Arc::new(build::LedgerJournal(opened.ledger.clone()));
         let engine = Engine::new(opened.state.clone(), journal, policies, Arc::clone(&clock), vec![listener]);
-        build::record_start(&engine, &config, &catalog, &opened).await?;
+        build::record_start(&engine, &config, &found, &opened).await?;
+        registry.take(found);
 
         let services = config.services.iter().map(|s| (s.name.clone(), s.targets.clone())).collect();
         let stages = Stages {
-            healer: Arc::new(healer::CatalogHealer { catalog: Arc::clone(&catalog), config: Arc::clone(&config) }),
+            healer: Arc::new(healer::CatalogHealer { registry: Arc::clone(&registry), config: Arc::clone(&config) }),
             actuators,
             permits: Arc::new(healer::ConfigPermits(Arc::clone(&config))),
             services: Arc::new(services),
@@ -237,7 +254,7 @@ impl App {
             engine,
             board,
             config,
-            catalog,
+            registry,
             views: opened.views,
             storage: opened.storage,
             data_dir,
@@ -309,6 +326,8 @@ impl App {
         });
         let (shared, clock, drain) = (Arc::clone(&self.shared), Arc::clone(&self.clock), supervisor.drain_signal());
         supervisor.keep("late-cards", move || late_cards(Arc::clone(&shared), Arc::clone(&clock), drain.clone()));
+        let (shared, clock, drain) = (Arc::clone(&self.shared), Arc::clone(&self.clock), supervisor.drain_signal());
+        supervisor.keep("components", move || reload::run(Arc::clone(&shared), Arc::clone(&clock), drain.clone()));
         let listener = control::listen(&self.shared.data_dir)?;
         let (shared, drain) = (Arc::clone(&self.shared), supervisor.drain_signal());
         supervisor.keep("control", move || control::serve(Arc::clone(&listener), Arc::clone(&shared), drain.clone()));

@@ -10,11 +10,15 @@ pub mod decide;
 pub mod incident;
 pub mod ledger;
 
+#[cfg(feature = "oci")]
+pub mod oci;
 pub mod wasm;
 
 pub mod act;
 
 pub mod engine;
+
+pub mod replay;
 
 pub mod chat;
 
@@ -22,6 +26,7 @@ pub mod config;
 pub mod supervise;
 
 pub mod app;
+pub mod author;
 pub mod cli;
 
 #[cfg(feature = "local")]

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a bench that cannot be set up has nothing to report and may as well end")]
 
 mod detect;
+mod host;
 mod ledger;
 mod playbook;
 mod sample;
@@ -17,6 +18,7 @@ fn main() {
     detect::learning(&mut criterion);
     playbook::running(&mut criterion);
     playbook::loading(&mut criterion);
+    host::overhead(&mut criterion);
     ledger::appending(&mut criterion);
     scrape_to_card::whole_way(&mut criterion);
     criterion.final_summary();

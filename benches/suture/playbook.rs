@@ -33,7 +33,7 @@ impl World for StillWorld {
     }
 }
 
-fn two_workers() -> TargetState {
+pub fn two_workers() -> TargetState {
     let instance = |n| Instance { name: format!("shop-{n}"), up: true, isolated: false, weight: 100, generation: 0 };
     TargetState {
         replicas: 2,
@@ -44,7 +44,7 @@ fn two_workers() -> TargetState {
     }
 }
 
-fn incident() -> IncidentView {
+pub fn incident() -> IncidentView {
     IncidentView {
         id: IncidentId(1),
         service: service(),
@@ -56,11 +56,12 @@ fn incident() -> IncidentView {
         metrics: Vec::new(),
         instance_metrics: Vec::new(),
         tried: Vec::new(),
+        notes: BTreeMap::new(),
     }
 }
 
 /// As the daemon has it, timers and all, on the calling thread.
-fn runtime() -> Runtime {
+pub fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 

@@ -6,18 +6,18 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 
+use super::registry::Survey;
 use super::watch::MakeSources;
 use super::{AppError, cards};
 use crate::chat::outbox::Outbox;
 use crate::collect::{self, SourceSettings};
-use crate::config::Config;
 #[cfg(feature = "local")]
 use crate::config::TargetConfig;
+use crate::config::{Config, lines_for_all};
 use crate::engine::{Actuators, Engine, Journal, JournalError, Listener};
 use crate::incident::{Phase, State};
 use crate::ledger::{self, Disk, Ledger, Options, Storage, Views};
-use crate::model::{Clock, Event, Fact, IncidentId, TargetId};
-use crate::wasm::{Catalog, Host, Limits};
+use crate::model::{ActionKind, Clock, Event, Fact, IncidentId, Role, TargetId};
 
 /// The ledger as the engine's journal.
 pub(super) struct LedgerJournal(pub Ledger);
@@ -80,41 +80,17 @@ pub(super) fn open_ledger(data_dir: &Path, clock: &Arc<dyn Clock>) -> Result<Ope
     })
 }
 
-/// Loads the stock components and the operator's own; every problem in one error.
-pub(super) async fn load_components(config: &Config, data_dir: &Path) -> Result<Catalog, AppError> {
-    // The engine takes an absolute path only, and the config may have been named relative to where we stand.
-    let cache = data_dir.join("cache");
-    let cache = std::path::absolute(&cache).unwrap_or(cache);
-    let host = Host::new(Limits::default(), Some(&cache)).map_err(AppError::Host)?;
-    let plugins = &config.plugins;
-    let (catalog, errors) = Catalog::load(&host, plugins.playbooks_dir.as_deref(), plugins.rules_dir.as_deref()).await;
-    if !errors.is_empty() {
-        return Err(AppError::Components(errors));
-    }
-    let digests =
-        catalog.playbooks().map(|p| (p.name(), p.digest())).chain(catalog.rules().map(|r| (r.name(), r.digest())));
-    for (name, found) in digests {
-        if let Some(pinned) = plugins.pins.get(name).filter(|pinned| **pinned != found) {
-            return Err(AppError::Pin { name: name.to_owned(), found: found.to_string(), pinned: pinned.to_string() });
-        }
-    }
-    for playbook in catalog.playbooks() {
-        // A stock playbook without a grant lies idle; one that the operator put there is meant to be used.
-        let own =
-            plugins.playbooks_dir.as_ref().is_some_and(|dir| dir.join(format!("{}.wasm", playbook.name())).exists());
-        let allowed = config.grants.allowed_kinds(playbook.name());
-        let missing = playbook.missing_grants(|kind| allowed.contains(&kind));
-        if own && !missing.is_empty() {
-            let all: BTreeSet<_> = playbook.wants().iter().map(|kind| format!("\"{kind}\"")).collect();
-            return Err(AppError::NotGranted {
-                playbook: playbook.name().to_owned(),
-                wants: missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and "),
-                lines: all.into_iter().collect::<Vec<_>>().join(", "),
-                config: config.path.display().to_string(),
-            });
-        }
-    }
-    Ok(catalog)
+/// What the start finds in the folders besides what it uses, a line each.
+pub(super) fn start_words(found: &Survey) -> Vec<String> {
+    let held = found.facts().filter_map(|fact| match fact {
+        Fact::ComponentHeld { name, role, digest, .. } => Some(format!(
+            "{role} {name}: the file in the folder is {} and was not accepted; what was accepted stays in use",
+            digest.short()
+        )),
+        _ => None,
+    });
+    let torn = found.torn.values().map(|error| format!("{error}; what was in use stays in use"));
+    held.chain(torn).chain(found.problems.values().cloned()).collect()
 }
 
 /// A local target that this daemon started or found.
@@ -219,19 +195,37 @@ pub(super) fn card_listener(
                     | Fact::FaultInjected { .. }
                     | Fact::FaultLifted { .. }
                     | Fact::TailRepaired { .. }
+                    | Fact::ComponentHeld { .. }
+                    | Fact::ComponentAccepted { .. }
+                    | Fact::ComponentStruck { .. }
+                    | Fact::ComponentDisabled { .. }
+                    | Fact::ComponentEnabled { .. }
             ) {
                 let key = event.service.as_ref().map(ToString::to_string).unwrap_or_default();
-                outbox.say(&key, &ledger::describe(event));
+                outbox.say(&key, &(ledger::describe(event) + &before_it_is_accepted(&config, &event.fact)));
             }
         }
     })
+}
+
+/// The lines that the config lacks before a held component can be accepted; empty where it lacks none.
+fn before_it_is_accepted(config: &Config, fact: &Fact) -> String {
+    let Fact::ComponentHeld { name, role: Role::Playbook, gains, .. } = fact else { return String::new() };
+    let allowed = config.grants.allowed_kinds(name);
+    let gains: BTreeSet<_> = ActionKind::ALL.into_iter().filter(|kind| gains.contains(&kind.to_string())).collect();
+    if gains.is_subset(&allowed) {
+        return String::new();
+    }
+    let targets = config.targets.iter().map(crate::config::TargetConfig::id);
+    let config = config.path.display();
+    format!("; before that, write into {config}, and start again\n{}", lines_for_all(name, &gains, targets))
 }
 
 /// The first facts of a life: what it runs by and with.
 pub(super) async fn record_start(
     engine: &Engine,
     config: &Config,
-    catalog: &Catalog,
+    found: &Survey,
     opened: &Opened,
 ) -> Result<(), AppError> {
     if let Some(bytes) = opened.torn {
@@ -239,17 +233,7 @@ pub(super) async fn record_start(
     }
     let version = env!("CARGO_PKG_VERSION").to_owned();
     engine.note(None, None, Fact::Started { version, config: config.digest, replayed: opened.replayed }).await?;
-    let playbooks = catalog.playbooks().map(|p| {
-        let imports = p.wants().iter().map(ToString::to_string).collect();
-        Fact::ComponentLoaded { name: p.name().to_owned(), role: "playbook".to_owned(), digest: p.digest(), imports }
-    });
-    let rules = catalog.rules().map(|r| Fact::ComponentLoaded {
-        name: r.name().to_owned(),
-        role: "rule".to_owned(),
-        digest: r.digest(),
-        imports: Vec::new(),
-    });
-    for fact in playbooks.chain(rules) {
+    for fact in found.facts().cloned() {
         engine.note(None, None, fact).await?;
     }
     Ok(())

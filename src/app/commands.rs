@@ -6,10 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Shared;
 use super::cards::{incident_card, mode_of};
+use super::{Shared, components, reload};
 use crate::chat::chart::{self, Chart, Mark, MarkKind};
-use crate::chat::pages::{self, PlaybookRow, ServiceRow};
+use crate::chat::pages::{self, ServiceRow};
 use crate::chat::{AuditQuery, Block, Card, Command, parse};
 use crate::config::ServiceConfig;
 use crate::engine::SubmitError;
@@ -87,7 +87,7 @@ async fn carry_out(shared: &Arc<Shared>, by: &Person, command: Command) -> Resul
             let proposal = playbook
                 .map(|playbook| {
                     let service = state.incidents.get(&incident).and_then(|i| shared.config.service(&i.service));
-                    if shared.catalog.playbook(&playbook).is_none() {
+                    if shared.registry.catalog().playbook(&playbook).is_none() {
                         return Err(format!("there is no playbook `{playbook}`; `playbooks` lists them"));
                     }
                     if service.is_some_and(|s| !s.uses_playbook(&playbook)) {
@@ -108,7 +108,15 @@ async fn carry_out(shared: &Arc<Shared>, by: &Person, command: Command) -> Resul
             chart(shared, &state, &service, &metric, since.unwrap_or(CHART_SPAN)).map(Reply::Card)
         }
         Command::Metrics { service } => metrics(shared, &service).map(Reply::Card),
-        Command::Playbooks => Ok(Reply::Card(playbooks(shared))),
+        Command::Playbooks => Ok(Reply::Card(components::page(shared, &state))),
+        Command::Accept { name, digest } => {
+            components::must_be_admin(shared, &by, "accept")?;
+            reload::accept(shared, &by, &name, digest.as_deref()).await.map(Reply::Done)
+        }
+        Command::Enable { name } => {
+            components::must_be_admin(shared, &by, "enable")?;
+            reload::enable(shared, &by, &name).await.map(Reply::Done)
+        }
         Command::Audit(query) => audit(shared, query).await.map(Reply::Card),
         Command::AuditVerify => audit_verify(shared).await.map(Reply::Card),
         Command::Mode { service, mode } => {
@@ -300,25 +308,6 @@ fn chart(shared: &Shared, state: &State, service: &ServiceId, metric: &str, span
     Ok(chart::card(&chart, 76, true))
 }
 
-fn playbooks(shared: &Shared) -> Card {
-    let targets: Vec<_> = shared.config.targets.iter().map(|t| t.id().clone()).collect();
-    let rows: Vec<_> = shared
-        .catalog
-        .playbooks()
-        .map(|playbook| {
-            let description = playbook.description();
-            PlaybookRow {
-                name: playbook.name().to_owned(),
-                summary: description.summary.clone(),
-                may: shared.config.grants.in_words(playbook.name(), &targets),
-                args: description.params.iter().map(|p| p.name.clone()).collect(),
-                digest: playbook.digest().short(),
-            }
-        })
-        .collect();
-    pages::playbooks(&rows)
-}
-
 async fn audit(shared: &Arc<Shared>, asked: AuditQuery) -> Result<Card, String> {
     let now = shared.engine.now();
     if let Some(kind) = &asked.kind {
@@ -363,6 +352,10 @@ fn whoami(shared: &Shared, by: &Person) -> Card {
         let may = crate::decide::matches_any(&service.approval.who, &by.id);
         let words = if may { "may approve, roll back, change the mode" } else { "may look, and stop everything" };
         blocks.push(Block::Field(service.name.to_string(), words.to_owned()));
+    }
+    if crate::decide::matches_any(&shared.config.plugins.admins, &by.id) {
+        let words = "may accept changed components and enable disabled ones".to_owned();
+        blocks.push(Block::Field("Components".to_owned(), words));
     }
     pages::answer("whoami", blocks)
 }

@@ -80,6 +80,18 @@ pub enum Command {
     },
     /// The playbooks there are and what each may do.
     Playbooks,
+    /// Take a changed component that is held.
+    Accept {
+        /// Its name.
+        name: String,
+        /// How the digest begins of the version that is meant; whatever is held when absent.
+        digest: Option<String>,
+    },
+    /// Let a disabled component run again.
+    Enable {
+        /// Its name.
+        name: String,
+    },
     /// What happened, from the ledger.
     Audit(AuditQuery),
     /// Prove the ledger's chain.
@@ -226,7 +238,21 @@ pub const COMMANDS: &[CommandHelp] = &[
         &[Slot::Service, Slot::Metric],
     ),
     read("metrics", "metrics SERVICE", "the metrics of a service", "metrics shop", &[Slot::Service]),
-    read("playbooks", "playbooks", "the playbooks and what each may do", "playbooks", &[]),
+    read("playbooks", "playbooks", "the playbooks, what each may do and how it stands", "playbooks", &[]),
+    change(
+        "accept",
+        "accept NAME [DIGEST]",
+        "take a changed playbook or rule that is held",
+        "accept scale-out",
+        &[Slot::Playbook],
+    ),
+    change(
+        "enable",
+        "enable NAME",
+        "let a playbook or rule run again that was disabled after faults",
+        "enable scale-out",
+        &[Slot::Playbook],
+    ),
     read(
         "audit",
         "audit [service:NAME] [actor:WHO] [kind:KIND] [incident:INCIDENT] [since:WHEN] [until:WHEN] [limit:N]",
@@ -306,6 +332,8 @@ impl Command {
             Self::Chart { .. } => "chart",
             Self::Metrics { .. } => "metrics",
             Self::Playbooks => "playbooks",
+            Self::Accept { .. } => "accept",
+            Self::Enable { .. } => "enable",
             Self::Audit(_) => "audit",
             Self::AuditVerify => "audit verify",
             Self::Mode { .. } => "mode",
@@ -355,6 +383,11 @@ impl fmt::Display for Command {
                 optional(f, since.map(span).as_ref())
             }
             Self::Metrics { service } => write!(f, " {service}"),
+            Self::Accept { name, digest } => {
+                write!(f, " {name}")?;
+                optional(f, digest.as_ref())
+            }
+            Self::Enable { name } => write!(f, " {name}"),
             Self::Audit(query) => write!(f, "{query}"),
             Self::Mode { service, mode } => write!(f, " {service} {mode}"),
             Self::Stop { reason } => because(f, reason),

@@ -142,6 +142,13 @@ fn command(verb: &str, words: &mut Cursor<'_>) -> Result<Command, ParseError> {
         },
         "metrics" => Command::Metrics { service: service(needed(words, "the service")?)? },
         "playbooks" => Command::Playbooks,
+        "accept" => Command::Accept {
+            name: name(needed(words, "the playbook or rule")?, "the name of a playbook or rule")?,
+            digest: words.next()?.map(digest).transpose()?,
+        },
+        "enable" => {
+            Command::Enable { name: name(needed(words, "the playbook or rule")?, "the name of a playbook or rule")? }
+        }
         "audit" => return audit(words),
         "mode" => Command::Mode {
             service: service(needed(words, "the service")?)?,
@@ -228,6 +235,15 @@ fn name(word: Word, what: &'static str) -> Result<String, ParseError> {
     } else {
         Err(error(Problem::Not(what), &word.text, word.column))
     }
+}
+
+/// The beginning of a SHA-256, long enough to mean one thing.
+fn digest(word: Word) -> Result<String, ParseError> {
+    let is_one = (8..=64).contains(&word.text.len()) && word.text.bytes().all(|b| b.is_ascii_hexdigit());
+    if is_one && !word.quoted {
+        return Ok(word.text.to_ascii_lowercase());
+    }
+    Err(error(Problem::Not("a digest: 8 to 64 hexadecimal digits, as `playbooks` shows"), &word.text, word.column))
 }
 
 fn mode(word: &Word) -> Result<Mode, ParseError> {
@@ -346,7 +362,6 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("revert", "rollback"),
     ("yes", "approve"),
     ("ok", "approve"),
-    ("accept", "approve"),
     ("no", "reject"),
     ("deny", "reject"),
     ("decline", "reject"),

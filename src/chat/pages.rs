@@ -67,7 +67,7 @@ pub fn status(rows: &[ServiceRow], halted: Option<&str>) -> Card {
 }
 
 /// A playbook as `playbooks` shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PlaybookRow {
     /// Its name.
     pub name: String,
@@ -77,24 +77,34 @@ pub struct PlaybookRow {
     pub may: Vec<String>,
     /// Its arguments: `to=N`.
     pub args: Vec<String>,
-    /// The short form of the component's digest.
+    /// The short form of the component's digest; empty when there is none to run.
     pub digest: String,
+    /// What is out of the ordinary: held, disabled, strikes; each in words.
+    pub standing: Vec<String>,
 }
 
-/// The playbooks and what each may do.
+/// The playbooks and what each may do; `rules` are lines about rules that do not stand well.
 #[must_use]
-pub fn playbooks(rows: &[PlaybookRow]) -> Card {
+pub fn playbooks(rows: &[PlaybookRow], rules: &[String]) -> Card {
     let mut blocks = Vec::new();
     for row in rows {
         let args: String = row.args.iter().map(|arg| format!(" [{arg}]")).collect();
         blocks.push(Block::Text(format!("{}{args}: {}", row.name, row.summary)));
         let may = if row.may.is_empty() { "may do nothing: no grant covers it".to_owned() } else { row.may.join("; ") };
-        blocks.push(Block::Text(format!("  {may} ({})", row.digest)));
+        if !row.digest.is_empty() {
+            blocks.push(Block::Text(format!("  {may} ({})", row.digest)));
+        }
+        // A text of several lines is shown line by line: what is to be pasted into a file must stand as it is.
+        let lines = row.standing.iter().flat_map(|words| words.lines());
+        blocks.extend(lines.map(|line| Block::Text(format!("  {line}"))));
     }
     if rows.is_empty() {
         blocks.push(Block::Text("None: name a folder with components as `playbooks_dir` in the config.".to_owned()));
     }
-    page(&format!("playbooks · {}", rows.len()), Tone::Neutral, blocks)
+    blocks.extend(rules.iter().flat_map(|words| words.lines()).map(|line| Block::Text(line.to_owned())));
+    let well = rules.is_empty() && rows.iter().all(|row| row.standing.is_empty());
+    let tone = if well { Tone::Neutral } else { Tone::Waiting };
+    page(&format!("playbooks · {}", rows.len()), tone, blocks)
 }
 
 /// All commands, or one of them.

@@ -4,7 +4,7 @@
 //! looked at once; every component is loaded in any case. Every problem comes out in one pass, at its line of the
 //! file. Nothing is changed. The adapters come in through [`CheckPorts`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +16,9 @@ use tokio::time::timeout;
 
 use crate::act::Actuator;
 use crate::collect::{Gathered, Source, SourceSettings};
-use crate::config::{Config, Known, Level, Problem, ServiceConfig, Spot, TargetConfig, count_in_words, plain};
+use crate::config::{
+    Config, Known, Level, Problem, ServiceConfig, Spot, TargetConfig, count_in_words, lines_for_all, plain,
+};
 use crate::model::{ActionKind, Digest, TargetId, TargetState};
 
 /// Exit code: the config is good, and everything it names answers. Warnings do not count.
@@ -87,6 +89,17 @@ pub struct CheckPorts {
     pub component: Box<ComponentPort>,
     /// The components that are built in.
     pub built_in: Vec<BuiltIn>,
+    /// What the ledger of the data folder says is in use: another file under one of these names is held.
+    pub accepted: BTreeMap<(Role, String), Accepted>,
+}
+
+/// A version of a component that the daemon has in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// SHA-256 of its bytes.
+    pub digest: Digest,
+    /// The kinds of action it imports.
+    pub kinds: BTreeSet<String>,
 }
 
 /// What a check found.
@@ -293,14 +306,14 @@ fn components(findings: &mut Findings<'_>, ports: &CheckPorts) {
     ];
     // From files first: one with the name of a built-in one replaces it.
     let mut components: Vec<(Role, String, Loaded)> = Vec::new();
-    let mut own = BTreeSet::new();
+    let mut own: BTreeSet<(Role, String)> = BTreeSet::new();
     for (role, folder, spot) in folders {
         let Some(folder) = folder else { continue };
         for file in wasm_files(folder) {
             let name = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
             match (ports.component)(role, &file) {
                 Ok(loaded) => {
-                    own.insert(name.clone());
+                    own.insert((role, name.clone()));
                     components.push((role, name, loaded));
                 }
                 Err(why) => {
@@ -322,11 +335,51 @@ fn components(findings: &mut Findings<'_>, ports: &CheckPorts) {
             findings.error(&Spot::Pin(name.clone()), &message, help);
             continue;
         }
+        if own.contains(&(*role, name.clone())) && !taken(findings, ports, *role, name, loaded) {
+            continue;
+        }
         match role {
             Role::Rule => findings.good(&format!("rule {name}")),
-            Role::Playbook => playbook(findings, name, loaded, own.contains(name)),
+            Role::Playbook => playbook(findings, name, loaded, own.contains(&(*role, name.clone()))),
         }
     }
+}
+
+/// Would the daemon take this file? Says why not.
+fn taken(findings: &mut Findings<'_>, ports: &CheckPorts, role: Role, name: &str, loaded: &Loaded) -> bool {
+    let plugins = &findings.config.plugins;
+    let spot = if role == Role::Playbook { Spot::PlaybooksDir } else { Spot::RulesDir };
+    if plugins.pins.contains_key(name) {
+        return true;
+    }
+    if plugins.require_pins {
+        let message = format!("{} {name} is not pinned, and `require_pins` is set: it is not taken", role.word());
+        let help = format!("take its file away, or write:\n[plugins.pins]\n{name} = \"{}\"", loaded.digest);
+        findings.error(&spot, &message, &help);
+        return false;
+    }
+    let accepted = ports.accepted.get(&(role, name.to_owned())).filter(|accepted| accepted.digest != loaded.digest);
+    let Some(accepted) = accepted else { return true };
+    let wants: BTreeSet<_> = loaded.kinds.iter().map(ToString::to_string).collect();
+    let list = |kinds: Vec<&String>| {
+        if kinds.is_empty() { "nothing".to_owned() } else { kinds.into_iter().cloned().collect::<Vec<_>>().join(", ") }
+    };
+    let message = format!(
+        "{} {name} is held: the file is {}, and {} is what was accepted and stays in use; it wants also: {}; not any \
+         more: {}",
+        role.word(),
+        loaded.digest.short(),
+        accepted.digest.short(),
+        list(wants.difference(&accepted.kinds).collect()),
+        list(accepted.kinds.difference(&wants).collect())
+    );
+    let help = format!(
+        "if the change is wanted: `suture ctl accept {name} {}`, or pin it:\n[plugins.pins]\n{name} = \"{}\"",
+        loaded.digest.short(),
+        loaded.digest
+    );
+    findings.warn(&spot, &message, &help);
+    true
 }
 
 /// What a playbook may do to the targets of the services that use it, and what it imports without a grant.
@@ -336,18 +389,15 @@ fn playbook(findings: &mut Findings<'_>, name: &str, loaded: &Loaded, own: bool)
     let allowed = config.grants.allowed_kinds(name);
     if own && !loaded.kinds.is_subset(&allowed) {
         let missing: Vec<_> = loaded.kinds.difference(&allowed).map(ToString::to_string).collect();
-        let all: Vec<_> = loaded.kinds.iter().map(|kind| format!("\"{kind}\"")).collect();
         let message = format!("playbook {name} wants to {}, and no grant allows it", missing.join(" and "));
-        let help = format!(
-            "take its file away, or write:\n[[grant]]\nplaybook = \"{name}\"\ntargets = [\"KIND:NAME\"]\nallow = [{}]",
-            all.join(", ")
-        );
+        let lines = lines_for_all(name, &loaded.kinds, config.targets.iter().map(TargetConfig::id));
+        let help = format!("take its file away, or write:\n{lines}");
         findings.error(&Spot::PlaybooksDir, &message, &help);
         return;
     }
     let users: Vec<_> = config.services.iter().filter(|service| service.uses_playbook(name)).collect();
     let targets: BTreeSet<_> = users.iter().flat_map(|service| &service.targets).collect();
-    let may = config.grants.in_words(name, targets.iter().copied());
+    let may = config.grants.in_words(name, targets.iter().copied(), &loaded.kinds);
     findings.good(&format!("playbook {name}: {}", may.join("; ")));
     let granted: BTreeSet<_> = targets.iter().flat_map(|target| config.grants.kinds_on(name, target)).collect();
     // Without any grant it is simply not used, which the loader says where a service names it.

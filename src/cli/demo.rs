@@ -9,18 +9,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::run::{Signals, Talk};
 use super::{FAILED, Global, OK, log, print};
 use crate::app::{App, Door, Reply};
-use crate::config::Config;
-use crate::incident::{Phase, State};
+use crate::config::{Config, STOCK_PLAYBOOKS};
+use crate::incident::{Incident, Phase, State};
 use crate::ledger::{self, Query};
-use crate::model::{Clock as _, Fact, IncidentId, Judge, Person, ServiceId, SystemClock, in_words};
+use crate::model::{Clock as _, Digest, Fact, IncidentId, Judge, Person, ServiceId, SystemClock, in_words};
 use crate::sample::{Fault, Shop};
+use crate::wasm::{Host, Limits};
 
 /// How long learning may take; 110 samples of a quarter of a second are half a minute.
 const LEARN_WITHIN: Duration = Duration::from_secs(120);
@@ -34,7 +35,7 @@ const HEAL_WITHIN: Duration = Duration::from_secs(75);
 /// `suture demo`
 #[derive(Args, Clone, Debug)]
 #[command(
-    after_help = "Examples:\n  suture demo\n  suture demo --fault memory-leak\n  suture demo --fault crash --yes"
+    after_help = "Examples:\n  suture demo\n  suture demo --fault memory-leak\n  suture demo --fault crash --yes\n  suture demo --playbook my-playbook.wasm"
 )]
 pub(super) struct DemoArgs {
     /// What goes wrong
@@ -43,6 +44,10 @@ pub(super) struct DemoArgs {
     /// Approve by itself and leave when it is over; exits 0 only if the service was healed
     #[arg(long)]
     yes: bool,
+    /// A playbook of your own (NAME.wasm) to heal with: it is granted what it imports, on the shop alone, and asked for
+    /// when the incident opens
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    playbook: Option<PathBuf>,
 }
 
 /// The config of the demo, as a file that anybody can read and change.
@@ -79,7 +84,12 @@ async fn tell_the_story(global: &Global, args: &DemoArgs, dir: &Path) -> anyhow:
     let mut signals = Signals::new()?;
     let exe = std::env::current_exe()?;
     let file = dir.join("suture.toml");
-    std::fs::write(&file, config_text(&exe)?)?;
+    let own = match &args.playbook {
+        Some(path) => Some(OwnPlaybook::take(path, dir).await?),
+        None => None,
+    };
+    let grant = own.as_ref().map(OwnPlaybook::config).unwrap_or_default();
+    std::fs::write(&file, config_text(&exe)? + &grant)?;
     let mut config = Config::load(&file)?;
     config.suture.data_dir = dir.to_owned();
     let filter = global.log.clone().unwrap_or_else(|| config.suture.log.clone());
@@ -103,7 +113,7 @@ async fn tell_the_story(global: &Global, args: &DemoArgs, dir: &Path) -> anyhow:
             tokio::select! {
                 reason = signals.next() => reason,
                 reason = talk.converse(&door) => reason,
-                outcome = story(args, &door, &shop, &talk, &over) => match outcome {
+                outcome = story(args, own.as_ref(), &door, &shop, &talk, &over) => match outcome {
                     Ok(well) => {
                         healed = well;
                         "the demo is over".to_owned()
@@ -132,6 +142,7 @@ async fn tell_the_story(global: &Global, args: &DemoArgs, dir: &Path) -> anyhow:
 /// Learn, break, wait for the end. True when the service was healed. Without `--yes` it goes on until somebody leaves.
 async fn story(
     args: &DemoArgs,
+    own: Option<&OwnPlaybook>,
     door: &Door,
     shop: &Shop,
     talk: &Talk,
@@ -155,6 +166,9 @@ async fn story(
     let fact = Fact::FaultInjected { fault: args.fault.to_string(), detail };
     door.engine().note(Some(&service), None, fact).await?;
 
+    if let Some(own) = own {
+        ask_for(door, &own.name, over).await?;
+    }
     if args.yes {
         let by = Person::new("demo:yes", "--yes");
         let healed = timeout(HEAL_WITHIN, approve_until_over(door, &by, over)).await.unwrap_or(false);
@@ -168,6 +182,62 @@ async fn story(
         "It is over. Look around (`show 1`, `audit`, `chart shop latency_p95`, `rollback RUN-1`); `quit` leaves.",
     );
     std::future::pending().await
+}
+
+/// A playbook that somebody wants to see at work.
+struct OwnPlaybook {
+    name: String,
+    allow: String,
+    digest: Digest,
+}
+
+impl OwnPlaybook {
+    /// Proves it, and copies it to where the demo's config looks.
+    async fn take(path: &Path, dir: &Path) -> anyhow::Result<Self> {
+        let host = Host::new(Limits::default(), None)?;
+        let bytes = std::fs::read(path).map_err(|e| anyhow::anyhow!("cannot read {}: {e}", path.display()))?;
+        let playbook = host.load_playbook(&path.display().to_string(), bytes.clone()).await?;
+        let name = playbook.name().to_owned();
+        anyhow::ensure!(
+            !STOCK_PLAYBOOKS.contains(&name.as_str()),
+            "{} calls itself `{name}`, as one that is built in does: give it a name of its own",
+            path.display()
+        );
+        // The folder may have a demo behind it, with another playbook.
+        let folder = dir.join("playbooks");
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder)?;
+        }
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join(format!("{name}.wasm")), bytes)?;
+        let allow: Vec<_> = playbook.wants().iter().map(|kind| format!("\"{kind}\"")).collect();
+        Ok(Self { name, allow: allow.join(", "), digest: playbook.digest() })
+    }
+
+    /// What the demo's config needs to know of it.
+    fn config(&self) -> String {
+        let Self { name, allow, digest } = self;
+        let grant = format!("\n[[grant]]\nplaybook = \"{name}\"\ntargets = [\"local:shop\"]\nallow = [{allow}]\n");
+        let scale = if allow.contains("scale") { "max_delta = 3\nmax_replicas = 8\n" } else { "" };
+        format!(
+            "{}{scale}\n[plugins]\nplaybooks_dir = \"playbooks\"\n\n[plugins.pins]\n{name} = \"{digest}\"\n",
+            if allow.is_empty() { "" } else { &grant }
+        )
+    }
+}
+
+/// Asks for a plan of this playbook once the incident has a plan, or was given up.
+async fn ask_for(door: &Door, playbook: &str, over: &BTreeSet<IncidentId>) -> anyhow::Result<()> {
+    let by = Person::new("demo:playbook", "--playbook");
+    let asks = |i: &Incident| !over.contains(&i.id) && matches!(i.phase, Phase::AwaitingApproval | Phase::Escalated);
+    let mut changes = door.engine().subscribe();
+    let state = changes.wait_for(|s| s.incidents.values().any(asks)).await?.clone();
+    if let Some(incident) = state.incidents.values().find(|i| asks(i))
+        && let Reply::Refused(card) = door.answer(&by, "demo", &format!("plan {} {playbook}", incident.id)).await
+    {
+        door.outbox().show_on("console", &card);
+    }
+    Ok(())
 }
 
 /// Waits for the first model, with a bar.
@@ -248,9 +318,12 @@ fn epilogue(dir: &Path) -> anyhow::Result<()> {
     print(&format!("\n{report}"));
     print(&format!("\nProve it yourself:   suture audit verify --data-dir {}", dir.display()));
     print(&format!("Read it all:         suture audit --data-dir {}", dir.display()));
+    if let Some(incident) = page.records.iter().rev().find_map(|s| s.record.event.incident) {
+        print(&format!("Run it all again:    suture replay {incident} --data-dir {}", dir.display()));
+    }
     Ok(())
 }
 
 fn is_part_of_the_story(fact: &Fact) -> bool {
-    !matches!(fact, Fact::ComponentLoaded { .. } | Fact::IncidentWorsened { .. })
+    !matches!(fact, Fact::ComponentLoaded { .. } | Fact::IncidentWorsened { .. } | Fact::HostCalled { .. })
 }

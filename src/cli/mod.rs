@@ -4,11 +4,16 @@
 //! not answer), 2 wrong arguments or a wrong config, 3 the ledger is damaged.
 
 mod audit;
+mod backtest;
 pub mod check;
 #[cfg(feature = "local")]
 mod demo;
 pub mod init;
 mod log;
+mod playbook;
+#[cfg(feature = "oci")]
+mod pull;
+mod replay;
 mod run;
 
 use std::ffi::OsString;
@@ -46,6 +51,7 @@ Examples:
   suture demo --fault crash --yes   the same unattended; exits 0 only if it was healed
   suture init && suture run         watch this machine
   suture check --config prod.toml   prove a config before it runs
+  suture playbook new one-more      write a playbook of your own
   suture ctl approve 1              approve from another terminal
   suture audit --since 1h           what happened in the last hour
 
@@ -111,10 +117,17 @@ enum Command {
     },
     /// What happened, from the ledger
     Audit(audit::AuditArgs),
+    /// Do again what rules and playbooks did in an incident, from the ledger, and prove that it is the same
+    Replay(replay::ReplayArgs),
     /// Look after the ledger's index
     Ledger {
         #[command(subcommand)]
         command: audit::LedgerCommand,
+    },
+    /// Write playbooks and rules: new, build, test, and know them before they meet production
+    Playbook {
+        #[command(subcommand)]
+        command: playbook::PlaybookCommand,
     },
     /// Say a command to the running daemon, as in chat
     #[command(
@@ -159,7 +172,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Init { path, force } => init_file(&path, force),
         Command::Check { offline } => run::check(&global, offline),
         Command::Audit(args) => audit::audit(&global, args),
+        Command::Replay(args) => replay::run(&global, args),
         Command::Ledger { command } => audit::ledger(&global, &command),
+        Command::Playbook { command } => playbook::run(&global, command),
         Command::Ctl { words } => ctl(&global, &words),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "suture", &mut std::io::stdout());
@@ -185,8 +200,21 @@ fn code_of(error: &anyhow::Error) -> u8 {
     use crate::ledger::LedgerError;
     match (error.downcast_ref::<AppError>(), error.downcast_ref::<LedgerError>()) {
         (Some(AppError::Ledger(LedgerError::Damaged(_))), _) | (_, Some(LedgerError::Damaged(_))) => DAMAGED,
-        (Some(AppError::Config(_) | AppError::NotGranted { .. } | AppError::Pin { .. }), _) => USAGE,
+        (
+            Some(
+                AppError::Config(_)
+                | AppError::NotGranted { .. }
+                | AppError::NotPinned { .. }
+                | AppError::Pin { .. }
+                | AppError::Components(_),
+            ),
+            _,
+        ) => USAGE,
         _ if error.is::<crate::config::ConfigErrors>() => USAGE,
+        _ if error.downcast_ref().is_some_and(|e| !matches!(e, crate::wasm::LoadError::Engine(_))) => USAGE,
+        #[cfg(feature = "oci")]
+        _ if error.downcast_ref().is_some_and(crate::oci::PullError::is_usage) => USAGE,
+        _ if error.downcast_ref().is_some_and(crate::author::AuthorError::is_usage) => USAGE,
         _ => FAILED,
     }
 }

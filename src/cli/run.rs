@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::check::{self, BuiltIn, CheckPorts, Loaded, Role};
+use super::check::{self, Accepted, BuiltIn, CheckPorts, Loaded, Role};
 use super::{Global, OK, log, print};
 use crate::app::{App, Door, Reply};
 use crate::chat::Messenger;
@@ -14,6 +14,7 @@ use crate::chat::complete::Names;
 #[cfg(feature = "console")]
 use crate::chat::console::{Console, ConsoleInput, ConsoleOptions, Hold, OnEof, person};
 use crate::config::{Config, TargetConfig};
+use crate::incident::State;
 use crate::wasm::{Catalog, Host, Limits};
 
 /// Runs the daemon until SIGTERM, SIGINT or `quit`.
@@ -197,7 +198,15 @@ impl Talk {
 pub(super) fn check(global: &Global, offline: bool) -> anyhow::Result<u8> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
-        let host = Host::new(Limits::default(), None)?;
+        // Only to know where the daemon would keep its things, and what components may use; `check` tells what is wrong.
+        let config = Config::load(&global.config_path()).ok();
+        let configured = config.as_ref().map(|config| config.suture.data_dir.clone());
+        let data_dir = global.data_dir.clone().or(configured);
+        let limits = config.as_ref().map_or_else(Limits::default, |config| Limits::from(&config.plugins.limits));
+        // What a daemon compiled here is good for us as well; a check makes no folder.
+        let cache = data_dir.as_ref().map(|dir| dir.join("cache")).filter(|dir| dir.is_dir());
+        let cache = cache.map(|dir| std::path::absolute(&dir).unwrap_or(dir));
+        let host = Host::new(limits, cache.as_deref())?;
         let (catalog, _) = Catalog::load(&host, None, None).await;
         let ports = CheckPorts {
             source: Box::new(|service, settings| {
@@ -206,11 +215,32 @@ pub(super) fn check(global: &Global, offline: bool) -> anyhow::Result<u8> {
             target: Box::new(target_port(global)),
             component: Box::new(move |role, file| load(&host, role, file)),
             built_in: built_in(&catalog),
+            accepted: data_dir.map(|dir| accepted(&dir)).unwrap_or_default(),
         };
         Ok::<_, anyhow::Error>(check::check(&global.config_path(), offline, &ports).await)
     })?;
     print(&if global.json { outcome.as_json() } else { outcome.for_people() });
     Ok(outcome.exit)
+}
+
+/// What the ledger of a data folder says is in use; nothing where there is none, or none that can be read.
+fn accepted(data_dir: &Path) -> BTreeMap<(Role, String), Accepted> {
+    if !crate::ledger::folder(data_dir).is_dir() {
+        return BTreeMap::new();
+    }
+    let mut state = State::default();
+    for stored in crate::ledger::records(data_dir).into_iter().flatten().map_while(Result::ok) {
+        state.apply(&stored.record.event);
+    }
+    let one = |(role, name, component): (crate::model::Role, &str, &crate::incident::Component)| {
+        let role = match role {
+            crate::model::Role::Playbook => Role::Playbook,
+            crate::model::Role::Rule => Role::Rule,
+        };
+        let accepted = Accepted { digest: component.accepted, kinds: component.imports.iter().cloned().collect() };
+        ((role, name.to_owned()), accepted)
+    };
+    state.components.iter().map(one).collect()
 }
 
 fn built_in(catalog: &Catalog) -> Vec<BuiltIn> {

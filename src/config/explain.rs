@@ -17,6 +17,10 @@ const DURATIONS: &[&str] = &[
     "stop_within",
     "ready_within",
     "retrain_every",
+    "max_ttl",
+    "wall",
+    "wall_dry_run",
+    "wall_acting",
 ];
 
 /// The part of a message between two others, where it begins with the first.
@@ -89,6 +93,7 @@ fn help_for_text(key: &str, parent: &[Step]) -> String {
     let in_pins = parent.last() == Some(&Step::Key("pins".to_owned()));
     match key {
         _ if in_pins => "write what `sha256sum FILE` says of the component".to_owned(),
+        "windows" => super::window::LIKE.to_owned(),
         "listen" => "write an address and a port: `listen = \"127.0.0.1:8080\"`".to_owned(),
         _ if DURATIONS.contains(&key) => format!("a duration is text with its unit: `{key} = \"5s\"`"),
         _ => String::new(),
@@ -126,7 +131,7 @@ fn help_for_unknown_key(key: &str, known: &[&str]) -> String {
 }
 
 /// `did you mean ...?`, or the whole list behind `intro`.
-pub(super) fn did_you_mean(word: &str, known: &[&str], intro: &str) -> String {
+pub(crate) fn did_you_mean(word: &str, known: &[&str], intro: &str) -> String {
     match nearest(word, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None if known.is_empty() => String::new(),

@@ -4,11 +4,14 @@
 //! what a component may do at most. It never looks at a target itself.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use globset::{Glob, GlobMatcher};
 use serde::Deserialize;
 
-use crate::model::{Action, ActionKind, TargetId, TargetState};
+use super::settings::maybe_duration;
+use super::window::Window;
+use crate::model::{Action, ActionKind, Effect, TargetId, TargetState, Timestamp};
 
 /// A `[[grant]]` table.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -32,6 +35,18 @@ pub struct Grant {
     /// Most actions of this playbook on one target in any hour.
     #[serde(default)]
     pub actions_per_hour: Option<u32>,
+    /// Cache: the longest lifetime that may be set.
+    #[serde(default, deserialize_with = "maybe_duration")]
+    pub max_ttl: Option<Duration>,
+    /// Traffic: the least weight that an instance may be given.
+    #[serde(default)]
+    pub min_weight: Option<u32>,
+    /// Isolation: at most so many instances of a target out of the traffic at the same time.
+    #[serde(default)]
+    pub max_isolated: Option<u32>,
+    /// When it holds. Empty: always.
+    #[serde(default)]
+    pub windows: Vec<Window>,
     /// The line of the table in the config, from 1; 0 when it does not come from a file.
     #[serde(skip)]
     pub line: usize,
@@ -96,26 +111,35 @@ impl Grants {
         self.entries.iter().map(|entry| &entry.grant)
     }
 
-    /// May the playbook do this to a target that is in this state?
+    /// May the playbook do this now to a target that is in this state?
     ///
     /// # Errors
     /// [`GrantDenial`] when no single grant covers the action; grants are not added together.
-    pub fn check(&self, playbook: &str, action: &Action, state: &TargetState) -> Result<(), GrantDenial> {
+    pub fn check(
+        &self,
+        playbook: &str,
+        action: &Action,
+        state: &TargetState,
+        now: Timestamp,
+    ) -> Result<(), GrantDenial> {
         let target = action.target();
         let kind = action.kind();
         let covering: Vec<_> = self.entries.iter().filter(|e| e.covers(playbook, target)).map(|e| &e.grant).collect();
         let allowing: Vec<_> = covering.iter().copied().filter(|g| g.allow.contains(&kind)).collect();
         let mut too_far = Vec::new();
         for grant in &allowing {
-            match limits_passed(grant, action, state) {
-                passed if passed.is_empty() => return Ok(()),
-                passed => too_far.push((grant, passed)),
+            let (passed, closed) = (limits_passed(grant, action, state), closed(grant, now));
+            if passed.is_empty() && closed.is_none() {
+                return Ok(());
             }
+            too_far.push((grant, passed, closed));
         }
         // The grant that needs the fewest changes makes the shortest hint.
-        too_far.sort_by_key(|(_, passed)| passed.len());
-        let hint = if let Some((grant, passed)) = too_far.first() {
-            format!("in {} write\n{}", place(grant), passed.join("\n"))
+        too_far.sort_by_key(|(_, passed, closed)| (passed.len(), closed.is_some()));
+        let hint = if let Some((grant, passed, closed)) = too_far.first() {
+            let lines = (!passed.is_empty()).then(|| format!("in {} write\n{}", place(grant), passed.join("\n")));
+            let when = closed.as_ref().map(|opens| format!("{} is closed now: {opens}", place(grant)));
+            when.into_iter().chain(lines).collect::<Vec<_>>().join("; and ")
         } else if let Some(grant) = covering.first() {
             let kinds = grant.allow.iter().chain([&kind]).map(|k| format!("\"{k}\"")).collect::<Vec<_>>();
             format!("in {} write\nallow = [{}]", place(grant), kinds.join(", "))
@@ -125,15 +149,21 @@ impl Grants {
         Err(GrantDenial { capability: kind.name().to_owned(), target: target.to_string(), hint })
     }
 
-    /// What the playbook may do to these targets at most, a phrase each, closed by `nothing else`.
+    /// What the playbook may do to these targets at most, a phrase each, closed by `nothing else`: what is granted of the
+    /// kinds that it imports, for it can do nothing else.
     #[must_use]
-    pub fn in_words<'a>(&self, playbook: &str, targets: impl IntoIterator<Item = &'a TargetId>) -> Vec<String> {
+    pub fn in_words<'a>(
+        &self,
+        playbook: &str,
+        targets: impl IntoIterator<Item = &'a TargetId>,
+        imports: &BTreeSet<ActionKind>,
+    ) -> Vec<String> {
         let mut words = Vec::new();
         for target in targets {
             for entry in self.entries.iter().filter(|e| e.covers(playbook, target)) {
-                words.extend(
-                    phrases(&entry.grant, target).into_iter().filter(|p| !words.contains(p)).collect::<Vec<_>>(),
-                );
+                let mut grant = entry.grant.clone();
+                grant.allow.retain(|kind| imports.contains(kind));
+                words.extend(phrases(&grant, target).into_iter().filter(|p| !words.contains(p)).collect::<Vec<_>>());
             }
         }
         words.push(if words.is_empty() { "may change nothing" } else { "nothing else" }.to_owned());
@@ -164,19 +194,56 @@ impl Grants {
 
 /// The lines of a grant that would have to be other for this action; none when it is within them.
 fn limits_passed(grant: &Grant, action: &Action, state: &TargetState) -> Vec<String> {
-    let Action::Scale { to, .. } = action else { return Vec::new() };
-    let delta = to.abs_diff(state.replicas);
     let mut lines = Vec::new();
-    if grant.max_delta.is_some_and(|most| delta > most) {
-        lines.push(format!("max_delta = {delta}"));
-    }
-    if grant.min_replicas.is_some_and(|least| *to < least) {
-        lines.push(format!("min_replicas = {to}"));
-    }
-    if grant.max_replicas.is_some_and(|most| *to > most) {
-        lines.push(format!("max_replicas = {to}"));
+    match action {
+        Action::Scale { to, .. } => {
+            let delta = to.abs_diff(state.replicas);
+            if grant.max_delta.is_some_and(|most| delta > most) {
+                lines.push(format!("max_delta = {delta}"));
+            }
+            if grant.min_replicas.is_some_and(|least| *to < least) {
+                lines.push(format!("min_replicas = {to}"));
+            }
+            if grant.max_replicas.is_some_and(|most| *to > most) {
+                lines.push(format!("max_replicas = {to}"));
+            }
+        }
+        Action::Shift { weights, .. } => {
+            let least = weights.values().min().copied().unwrap_or_default();
+            if grant.min_weight.is_some_and(|min| least < min) {
+                lines.push(format!("min_weight = {least}"));
+            }
+        }
+        Action::Isolate { instance, isolated: true, .. } => {
+            let others = state.instances.iter().filter(|i| i.isolated && i.name != *instance).count();
+            let isolated = u32::try_from(others).unwrap_or(u32::MAX).saturating_add(1);
+            if grant.max_isolated.is_some_and(|most| isolated > most) {
+                lines.push(format!("max_isolated = {isolated}"));
+            }
+        }
+        Action::Cache { ttl_ms, .. } => {
+            if grant.max_ttl.is_some_and(|most| Duration::from_millis(*ttl_ms) > most) {
+                lines.push(format!("max_ttl = \"{}\"", as_written(Duration::from_millis(*ttl_ms))));
+            }
+        }
+        // Back into the traffic is always within them.
+        Action::Restart { .. } | Action::Isolate { isolated: false, .. } => {}
     }
     lines
+}
+
+/// When a grant that does not hold now will: `None` when it holds.
+fn closed(grant: &Grant, now: Timestamp) -> Option<String> {
+    if grant.windows.is_empty() || grant.windows.iter().any(|window| window.is_open(now)) {
+        return None;
+    }
+    let next = grant.windows.iter().filter_map(|window| window.next_opening(now)).min();
+    Some(next.map_or_else(|| "it never opens".to_owned(), |(_, words)| format!("it opens {words}")))
+}
+
+/// A duration as the config takes it: `1m30s`.
+fn as_written(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string().replace(' ', "")
 }
 
 fn place(grant: &Grant) -> String {
@@ -186,6 +253,22 @@ fn place(grant: &Grant) -> String {
     }
 }
 
+/// The grant that would allow these kinds of action on the targets that there are, as TOML.
+#[must_use]
+pub fn lines_for_all<'a>(
+    playbook: &str,
+    kinds: &BTreeSet<ActionKind>,
+    targets: impl IntoIterator<Item = &'a TargetId>,
+) -> String {
+    let mut targets: Vec<_> = targets.into_iter().map(|target| format!("\"{target}\"")).collect();
+    if targets.is_empty() {
+        targets.push("\"KIND:NAME\"".to_owned());
+    }
+    let playbook = toml::Value::String(playbook.to_owned());
+    let kinds: Vec<_> = kinds.iter().map(|kind| format!("\"{kind}\"")).collect();
+    format!("[[grant]]\nplaybook = {playbook}\ntargets = [{}]\nallow = [{}]", targets.join(", "), kinds.join(", "))
+}
+
 /// The grant that would allow one kind of action, as TOML.
 #[must_use]
 pub fn lines_for(playbook: &str, target: &TargetId, kind: ActionKind) -> String {
@@ -193,147 +276,64 @@ pub fn lines_for(playbook: &str, target: &TargetId, kind: ActionKind) -> String 
     format!("[[grant]]\nplaybook = {playbook}\ntargets = [\"{target}\"]\nallow = [\"{kind}\"]")
 }
 
+/// What a grant lets a playbook do to a target: a phrase each, with how much it can hurt.
 fn phrases(grant: &Grant, target: &TargetId) -> Vec<String> {
-    let hourly = grant.actions_per_hour.map_or_else(String::new, |n| format!(", {n} actions an hour"));
+    let mut tail = grant.actions_per_hour.map_or_else(String::new, |n| format!(", {n} actions an hour"));
+    for window in &grant.windows {
+        tail.push_str(&format!(", {window}"));
+    }
     let mut phrases = Vec::new();
     if grant.allow.contains(&ActionKind::Scale) {
         let by = grant.max_delta.map_or_else(String::new, |n| format!(" by at most {n}"));
         let range = match (grant.min_replicas, grant.max_replicas) {
-            (Some(min), Some(max)) => format!(" ({min} to {max})"),
-            (Some(min), None) => format!(" (at least {min})"),
-            (None, Some(max)) => format!(" (at most {max})"),
+            (Some(min), Some(max)) => format!("{min} to {max}; "),
+            (Some(min), None) => format!("at least {min}; "),
+            (None, Some(max)) => format!("at most {max}; "),
             (None, None) => String::new(),
         };
-        phrases.push(format!("may scale {target}{by}{range}{hourly}"));
+        phrases.push(format!("may scale {target}{by} ({range}{}){tail}", effect_words(ActionKind::Scale)));
     }
-    let rest: Vec<_> = ActionKind::ALL
-        .into_iter()
-        .filter(|kind| grant.allow.contains(kind))
-        .filter_map(|kind| match kind {
-            ActionKind::Scale => None,
-            ActionKind::Restart => Some("restart instances"),
-            ActionKind::Traffic => Some("shift traffic"),
-            ActionKind::Isolate => Some("isolate instances"),
-            ActionKind::Cache => Some("change the cache lifetime"),
-        })
-        .collect();
-    if let Some((last, others)) = rest.split_last() {
-        let list = if others.is_empty() { (*last).to_owned() } else { format!("{} and {last}", others.join(", ")) };
-        phrases.push(format!("may {list} of {target}{hourly}"));
+    for effect in ["destructive", "can be undone"] {
+        let kinds = ActionKind::ALL.into_iter().filter(|kind| *kind != ActionKind::Scale && grant.allow.contains(kind));
+        let words: Vec<_> =
+            kinds.filter(|kind| effect_words(*kind) == effect).map(|kind| words_for(grant, kind)).collect();
+        if let Some((last, others)) = words.split_last() {
+            let list = if others.is_empty() { last.clone() } else { format!("{} and {last}", others.join(", ")) };
+            phrases.push(format!("may {list} of {target} ({effect}){tail}"));
+        }
     }
     phrases
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn grants(toml: &str) -> Grants {
-        #[derive(Deserialize)]
-        struct File {
-            grant: Vec<Grant>,
-        }
-        Grants::new(toml::from_str::<File>(toml).unwrap().grant).unwrap()
-    }
-
-    fn shop() -> TargetId {
-        "local:shop".parse().unwrap()
-    }
-
-    fn state(replicas: u32) -> TargetState {
-        TargetState { replicas, min_replicas: 1, max_replicas: 100, instances: Vec::new(), cache_ttl_ms: None }
-    }
-
-    fn scale(to: u32) -> Action {
-        Action::Scale { target: shop(), to }
-    }
-
-    fn restart() -> Action {
-        Action::Restart { target: shop(), instance: "shop-1".to_owned() }
-    }
-
-    const SCALE_OUT: &str = r#"
-        [[grant]]
-        playbook = "scale-*"
-        targets = ["local:*"]
-        allow = ["scale"]
-        max_delta = 3
-        min_replicas = 1
-        max_replicas = 8
-    "#;
-
-    #[test]
-    fn without_a_grant_nothing_is_allowed_and_the_hint_is_the_grant() {
-        let denial = Grants::default().check("scale-out", &scale(4), &state(2)).unwrap_err();
-        assert_eq!((denial.capability.as_str(), denial.target.as_str()), ("scale", "local:shop"));
-        let toml = denial.hint.strip_prefix("add\n").unwrap();
-        grants(toml).check("scale-out", &scale(4), &state(2)).unwrap();
-    }
-
-    #[test]
-    fn a_grant_covers_what_its_globs_and_limits_say() {
-        let grants = grants(SCALE_OUT);
-        grants.check("scale-out", &scale(5), &state(2)).unwrap();
-        grants.check("scale-in", &scale(1), &state(2)).unwrap();
-        assert!(grants.check("restart-service", &scale(3), &state(2)).is_err(), "another playbook");
-        assert!(grants.check("scale-out", &restart(), &state(2)).is_err(), "another kind");
-        let elsewhere = Action::Scale { target: "k8s:shop".parse().unwrap(), to: 3 };
-        assert!(grants.check("scale-out", &elsewhere, &state(2)).is_err(), "another target");
-    }
-
-    #[test]
-    fn past_a_limit_the_hint_names_the_lines_to_change() {
-        let denial = grants(SCALE_OUT).check("scale-out", &scale(12), &state(2)).unwrap_err();
-        assert_eq!(denial.hint, "in the [[grant]] for `scale-*` write\nmax_delta = 10\nmax_replicas = 12");
-        let denial = grants(SCALE_OUT).check("scale-out", &scale(0), &state(2)).unwrap_err();
-        assert_eq!(denial.hint, "in the [[grant]] for `scale-*` write\nmin_replicas = 0");
-        let denial = grants(SCALE_OUT).check("scale-out", &restart(), &state(2)).unwrap_err();
-        assert_eq!(denial.hint, "in the [[grant]] for `scale-*` write\nallow = [\"scale\", \"restart\"]");
-    }
-
-    #[test]
-    fn shrinking_counts_like_growing() {
-        assert!(grants(SCALE_OUT).check("scale-out", &scale(2), &state(8)).is_err());
-    }
-
-    #[test]
-    fn grants_are_not_added_together() {
-        let grants = grants(
-            r#"
-            [[grant]]
-            playbook = "p"
-            targets = ["local:shop"]
-            allow = ["scale"]
-            max_delta = 1
-            [[grant]]
-            playbook = "p"
-            targets = ["local:shop"]
-            allow = ["restart"]
-            max_delta = 9
-            "#,
-        );
-        assert!(grants.check("p", &scale(4), &state(2)).is_err());
-        assert_eq!(grants.allowed_kinds("p"), [ActionKind::Scale, ActionKind::Restart].into());
-        assert!(grants.allowed_kinds("q").is_empty());
-    }
-
-    #[test]
-    fn in_words_for_an_approver() {
-        let words = grants(SCALE_OUT).in_words("scale-out", &[shop()]);
-        assert_eq!(words, ["may scale local:shop by at most 3 (1 to 8)", "nothing else"]);
-        let wide = grants(
-            "[[grant]]\nplaybook = \"*\"\ntargets = [\"*\"]\nallow = [\"cache\", \"restart\", \"traffic\"]\n\
-             actions_per_hour = 4\n",
-        );
-        let words = wide.in_words("any", &[shop()]);
-        assert_eq!(
-            words,
-            [
-                "may restart instances, shift traffic and change the cache lifetime of local:shop, 4 actions an hour",
-                "nothing else"
-            ]
-        );
-        assert_eq!(wide.actions_per_hour("any", &shop()), Some(4));
-        assert_eq!(Grants::default().in_words("any", &[shop()]), ["may change nothing"]);
+/// What is done, with how far.
+fn words_for(grant: &Grant, kind: ActionKind) -> String {
+    match kind {
+        ActionKind::Scale => "change the number of instances".to_owned(),
+        ActionKind::Restart => "restart instances".to_owned(),
+        ActionKind::Traffic => match grant.min_weight {
+            Some(least) => format!("shift traffic (no weight below {least})"),
+            None => "shift traffic".to_owned(),
+        },
+        ActionKind::Isolate => match grant.max_isolated {
+            Some(1) => "isolate one instance at a time".to_owned(),
+            Some(most) => format!("isolate at most {most} instances at a time"),
+            None => "isolate instances".to_owned(),
+        },
+        ActionKind::Cache => match grant.max_ttl {
+            Some(most) => format!("change the cache lifetime (to at most {})", as_written(most)),
+            None => "change the cache lifetime".to_owned(),
+        },
     }
 }
+
+/// The effect class of a kind of action, as approvers read it.
+fn effect_words(kind: ActionKind) -> &'static str {
+    match kind.effect() {
+        Effect::Observe => "changes nothing",
+        Effect::Mutate => "can be undone",
+        Effect::Destructive => "destructive",
+    }
+}
+
+#[cfg(test)]
+mod tests;

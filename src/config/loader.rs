@@ -213,7 +213,7 @@ fn load_text(source: &SourceText, findings: &mut Findings<'_>, path: &Path, know
 }
 
 /// Reports what the parser says, one slip a line of the file: a second one there mostly follows from the first.
-fn syntax(findings: &mut Findings<'_>, slips: &[toml::de::Error]) {
+pub(crate) fn syntax(findings: &mut Findings<'_>, slips: &[toml::de::Error]) {
     let source = findings.source;
     let end = source.text().len();
     let mut slips: Vec<_> = slips.iter().map(|e| (e.span().unwrap_or(end..end), e.message())).collect();
@@ -248,7 +248,7 @@ fn help_for_slip(text: &str, span: &Range<usize>) -> String {
 }
 
 /// Reads a table that stands in the file once or not at all.
-fn one<'t, T: serde::de::DeserializeOwned>(
+pub(crate) fn one<'t, T: serde::de::DeserializeOwned>(
     findings: &mut Findings<'_>,
     node: Option<Node<'t>>,
     key: &'static str,
@@ -263,7 +263,7 @@ fn one<'t, T: serde::de::DeserializeOwned>(
 }
 
 /// The tables of a list of tables. One that is written like a single table is read all the same.
-fn many<'t>(findings: &mut Findings<'_>, node: Option<Node<'t>>, key: &str) -> Vec<Node<'t>> {
+pub(crate) fn many<'t>(findings: &mut Findings<'_>, node: Option<Node<'t>>, key: &str) -> Vec<Node<'t>> {
     let Some(node) = node else { return Vec::new() };
     let span = node.span();
     let advice = format!("write `[[{key}]]` on a line of its own, its keys below");

@@ -13,6 +13,7 @@ mod reader;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod window;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -24,9 +25,20 @@ use crate::collect::SourceSettings;
 use crate::detect::DetectSettings;
 use crate::model::{ApprovalPolicy, Digest, Guard, Mode, Policy, ServiceId, TargetId, VerifyPolicy};
 
-pub use grant::{Grant, GrantDenial, Grants, lines_for};
+pub use grant::{Grant, GrantDenial, Grants, lines_for, lines_for_all};
 pub use problem::{ConfigErrors, Level, Problem, count_in_words, plain};
-pub use settings::{ApproveSettings, Chat, Daemon, GuardSettings, LogFormat, Plugins, ServiceSettings, VerifySettings};
+pub use settings::{
+    ApproveSettings, Chat, Daemon, GuardSettings, LimitSettings, LogFormat, Plugins, ServiceSettings, VerifySettings,
+};
+pub use window::{Window, WindowError};
+
+/// The strict reader of tables, for other files that people write: the cases of playbooks.
+pub(crate) mod strict {
+    pub(crate) use super::explain::did_you_mean;
+    pub(crate) use super::loader::{many, one, syntax};
+    pub(crate) use super::problem::{SourceText, value};
+    pub(crate) use super::reader::{Findings, Label, Node, Section, read, table, take_key, text_at};
+}
 
 /// The starter file that `suture init` writes: runs as it is, and shows every key.
 pub const STARTER: &str = include_str!("starter.toml");

@@ -156,27 +156,27 @@ pub fn count_in_words(problems: &[Problem]) -> String {
 
 /// The text of a config file with its name: turns byte ranges into problems that people can find.
 #[derive(Clone, Debug)]
-pub(super) struct SourceText {
+pub(crate) struct SourceText {
     file: String,
     text: String,
 }
 
 impl SourceText {
     /// Takes the text without the byte order mark that some editors write.
-    pub(super) fn new(file: &str, text: &str) -> Self {
+    pub(crate) fn new(file: &str, text: &str) -> Self {
         Self { file: file.to_owned(), text: text.strip_prefix('\u{feff}').unwrap_or(text).to_owned() }
     }
 
-    pub(super) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
-    pub(super) fn file(&self) -> &str {
+    pub(crate) fn file(&self) -> &str {
         &self.file
     }
 
     /// Line and column of a byte, both from 1.
-    pub(super) fn line_and_column(&self, offset: usize) -> (usize, usize) {
+    pub(crate) fn line_and_column(&self, offset: usize) -> (usize, usize) {
         let before = self.before(offset);
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
@@ -184,7 +184,7 @@ impl SourceText {
     }
 
     /// A problem at `span`, with the line quoted; of the file as a whole where there is no span.
-    pub(super) fn problem(
+    pub(crate) fn problem(
         &self,
         level: Level,
         span: Option<Range<usize>>,
@@ -272,7 +272,7 @@ fn plain_lines(text: &str) -> String {
 }
 
 /// A value of the file inside a sentence: short, and safe.
-pub(super) fn value(text: &str) -> String {
+pub(crate) fn value(text: &str) -> String {
     const LONGEST_VALUE: usize = 60;
     let safe = plain(text);
     if safe.chars().count() <= LONGEST_VALUE {

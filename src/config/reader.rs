@@ -17,34 +17,34 @@ use super::explain::{between, example, explain};
 use super::problem::{Level, Problem, SourceText, value};
 
 /// A value with its place in the file.
-pub(super) type Node<'t> = Spanned<DeValue<'t>>;
+pub(crate) type Node<'t> = Spanned<DeValue<'t>>;
 
 /// After so many problems a person needs no more; it also bounds the work that a hostile file can cause.
 const MOST_PROBLEMS: usize = 100;
 
 /// The file with the problems found so far.
-pub(super) struct Findings<'s> {
-    pub(super) source: &'s SourceText,
+pub(crate) struct Findings<'s> {
+    pub(crate) source: &'s SourceText,
     found: Vec<(usize, Problem)>,
 }
 
 impl<'s> Findings<'s> {
-    pub(super) fn new(source: &'s SourceText) -> Self {
+    pub(crate) fn new(source: &'s SourceText) -> Self {
         Self { source, found: Vec::new() }
     }
 
     /// An error at a place of the file.
-    pub(super) fn error(&mut self, span: Range<usize>, message: &str, help: &str) {
+    pub(crate) fn error(&mut self, span: Range<usize>, message: &str, help: &str) {
         self.add(Level::Error, Some(span), message, help);
     }
 
     /// A warning at a place of the file.
-    pub(super) fn warn(&mut self, span: Range<usize>, message: &str, help: &str) {
+    pub(crate) fn warn(&mut self, span: Range<usize>, message: &str, help: &str) {
         self.add(Level::Warning, Some(span), message, help);
     }
 
     /// An error of the file as a whole.
-    pub(super) fn error_of_file(&mut self, message: &str, help: &str) {
+    pub(crate) fn error_of_file(&mut self, message: &str, help: &str) {
         self.add(Level::Error, None, message, help);
     }
 
@@ -58,16 +58,16 @@ impl<'s> Findings<'s> {
     }
 
     /// How many problems there are so far.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.found.len()
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.found.len() >= MOST_PROBLEMS
     }
 
     /// The problems in the order of the file.
-    pub(super) fn into_problems(mut self) -> Vec<Problem> {
+    pub(crate) fn into_problems(mut self) -> Vec<Problem> {
         let full = self.is_full();
         self.found.sort_by_key(|(offset, _)| *offset);
         let mut problems: Vec<_> = self.found.into_iter().map(|(_, problem)| problem).collect();
@@ -81,18 +81,18 @@ impl<'s> Findings<'s> {
 
 /// What to call a table in a message: `[[service]] `shop``.
 #[derive(Clone, Debug)]
-pub(super) struct Label {
+pub(crate) struct Label {
     /// `service`, `service.source`.
-    pub(super) key: &'static str,
+    pub(crate) key: &'static str,
     /// `[[...]]` or `[...]`.
-    pub(super) array: bool,
+    pub(crate) array: bool,
     /// ` `shop``, ` number 2 of `shop``, or nothing.
-    pub(super) which: String,
+    pub(crate) which: String,
 }
 
 impl Label {
     /// What to call the table at `path` inside this one.
-    pub(super) fn of(&self, path: &[Step]) -> String {
+    pub(crate) fn of(&self, path: &[Step]) -> String {
         let inner: Vec<_> = path
             .iter()
             .filter_map(|step| match step {
@@ -113,22 +113,22 @@ impl Label {
 
 /// One step from a table down to a value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Step {
+pub(crate) enum Step {
     Key(String),
     Index(usize),
 }
 
 /// A table that was read, with what is needed to speak about its parts.
-pub(super) struct Section<'t, T> {
+pub(crate) struct Section<'t, T> {
     /// The settings; parts that are not [`sound`](Self::sound) are defaults or placeholders.
-    pub(super) settings: T,
+    pub(crate) settings: T,
     node: Node<'t>,
     unsound: BTreeSet<String>,
 }
 
 impl<'t, T> Section<'t, T> {
     /// Is every one of these keys (`detect.raise`) as the file has it, or left out?
-    pub(super) fn sound(&self, keys: &[&str]) -> bool {
+    pub(crate) fn sound(&self, keys: &[&str]) -> bool {
         let touches = |bad: &str, key: &str| {
             bad == key
                 || bad.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'))
@@ -138,7 +138,7 @@ impl<'t, T> Section<'t, T> {
     }
 
     /// Where the value of a key stands; the nearest table around it when it is left out.
-    pub(super) fn at(&self, key: &str) -> Range<usize> {
+    pub(crate) fn at(&self, key: &str) -> Range<usize> {
         let mut node = &self.node;
         let mut span = node.span();
         for part in key.split('.') {
@@ -150,7 +150,7 @@ impl<'t, T> Section<'t, T> {
     }
 
     /// Where the key stands, for problems about what it is called or that it is there.
-    pub(super) fn at_key(&self, parent: &[&str], key: &str) -> Range<usize> {
+    pub(crate) fn at_key(&self, parent: &[&str], key: &str) -> Range<usize> {
         let mut node = &self.node;
         for part in parent {
             let Some(next) = table(node).and_then(|t| t.get(*part)) else { return node.span() };
@@ -160,7 +160,7 @@ impl<'t, T> Section<'t, T> {
     }
 
     /// Where the `nth` element of a list of texts stands that says `text`.
-    pub(super) fn at_element(&self, key: &str, text: &str, nth: usize) -> Range<usize> {
+    pub(crate) fn at_element(&self, key: &str, text: &str, nth: usize) -> Range<usize> {
         let mut node = &self.node;
         for part in key.split('.') {
             let Some(next) = table(node).and_then(|t| t.get(part)) else { return node.span() };
@@ -173,7 +173,7 @@ impl<'t, T> Section<'t, T> {
     }
 
     /// Is the key written in the file?
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub(crate) fn has(&self, key: &str) -> bool {
         let mut node = &self.node;
         for part in key.split('.') {
             let Some(next) = table(node).and_then(|t| t.get(part)) else { return false };
@@ -183,23 +183,23 @@ impl<'t, T> Section<'t, T> {
     }
 
     /// Where the table's header stands.
-    pub(super) fn header(&self) -> Range<usize> {
+    pub(crate) fn header(&self) -> Range<usize> {
         self.node.span()
     }
 }
 
 /// The table inside a node, if it is one.
-pub(super) fn table<'n, 't>(node: &'n Node<'t>) -> Option<&'n DeTable<'t>> {
+pub(crate) fn table<'n, 't>(node: &'n Node<'t>) -> Option<&'n DeTable<'t>> {
     node.get_ref().as_table()
 }
 
 /// The text at a key of a table, if it is text.
-pub(super) fn text_at<'n>(node: &'n Node<'_>, key: &str) -> Option<&'n str> {
+pub(crate) fn text_at<'n>(node: &'n Node<'_>, key: &str) -> Option<&'n str> {
     table(node)?.get(key)?.get_ref().as_str()
 }
 
 /// Takes a key out of a table and gives its value.
-pub(super) fn take_key<'t>(node: &mut Node<'t>, key: &str) -> Option<Node<'t>> {
+pub(crate) fn take_key<'t>(node: &mut Node<'t>, key: &str) -> Option<Node<'t>> {
     match node.get_mut() {
         DeValue::Table(table) => table.remove(key),
         _ => None,
@@ -209,7 +209,7 @@ pub(super) fn take_key<'t>(node: &mut Node<'t>, key: &str) -> Option<Node<'t>> {
 /// Reads a table, reporting every problem in it. `beside` are keys of the table that somebody else reads.
 ///
 /// `None` when nothing could be made of it; then at least one problem was reported.
-pub(super) fn read<'t, T: DeserializeOwned>(
+pub(crate) fn read<'t, T: DeserializeOwned>(
     findings: &mut Findings<'_>,
     node: Node<'t>,
     label: &Label,

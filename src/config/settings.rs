@@ -12,6 +12,7 @@ use serde::de::IgnoredAny;
 
 use crate::detect::DetectSettings;
 use crate::model::{ApprovalPolicy, Digest, Guard, Mode, TargetId, VerifyPolicy, duration_text};
+use crate::wasm::Limits;
 
 /// The `[suture]` table: the daemon itself.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -99,7 +100,7 @@ fn five_seconds() -> Duration {
     Duration::from_secs(5)
 }
 
-fn maybe_duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+pub(super) fn maybe_duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     duration_text::deserialize(deserializer).map(Some)
 }
 
@@ -189,8 +190,8 @@ impl From<VerifySettings> for VerifyPolicy {
     }
 }
 
-/// The `[plugins]` table: components beside the ones that are built in.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+/// The `[plugins]` table: components beside the ones that are built in, and what all of them may use.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Plugins {
     /// Folder with playbooks, `<name>.wasm`; one with the name of a built-in one replaces it. Relative to the config
@@ -198,8 +199,100 @@ pub struct Plugins {
     pub playbooks_dir: Option<PathBuf>,
     /// The same for rules.
     pub rules_dir: Option<PathBuf>,
-    /// Component name to the SHA-256 its bytes must have; another one is not loaded.
+    /// Globs over ids of people: who may `accept` a changed component and `enable` a disabled one.
+    pub admins: Vec<String>,
+    /// Only components of the folders that `pins` names are taken.
+    pub require_pins: bool,
+    /// Component name to the SHA-256 its bytes must have; another one is not taken.
     pub pins: BTreeMap<String, Digest>,
+    /// What one run of a component may use.
+    pub limits: LimitSettings,
+}
+
+impl Default for Plugins {
+    fn default() -> Self {
+        Self {
+            playbooks_dir: None,
+            rules_dir: None,
+            admins: vec!["console:*".to_owned(), "unix:*".to_owned()],
+            require_pins: false,
+            pins: BTreeMap::new(),
+            limits: LimitSettings::default(),
+        }
+    }
+}
+
+/// The `[plugins.limits]` table; see [`Limits`].
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitSettings {
+    /// Describing, proposing, a word on a cure.
+    #[serde(with = "duration_text")]
+    pub wall: Duration,
+    /// A dry run.
+    #[serde(with = "duration_text")]
+    pub wall_dry_run: Duration,
+    /// A run that acts.
+    #[serde(with = "duration_text")]
+    pub wall_acting: Duration,
+    /// Units of work, about one an instruction.
+    pub fuel: u64,
+    /// Memory in MiB.
+    pub memory_mib: usize,
+    /// All tables together.
+    pub table_elements: usize,
+    /// Core instances in one component.
+    pub instances: usize,
+    /// Calls to the host.
+    pub host_calls: u32,
+    /// Bytes handed over in one call.
+    pub call_bytes: usize,
+    /// Bytes of log lines.
+    pub log_bytes: usize,
+    /// Bytes of notes kept for one service.
+    pub state_bytes: usize,
+    /// Size of a component's file in MiB.
+    pub component_mib: usize,
+}
+
+impl Default for LimitSettings {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Self {
+            wall: limits.wall,
+            wall_dry_run: limits.wall_dry_run,
+            wall_acting: limits.wall_acting,
+            fuel: limits.fuel,
+            memory_mib: limits.memory_bytes >> 20,
+            table_elements: limits.table_elements,
+            instances: limits.instances,
+            host_calls: limits.host_calls,
+            call_bytes: limits.call_bytes,
+            log_bytes: limits.log_bytes,
+            state_bytes: limits.state_bytes,
+            component_mib: limits.component_bytes >> 20,
+        }
+    }
+}
+
+impl From<&LimitSettings> for Limits {
+    fn from(s: &LimitSettings) -> Self {
+        Self {
+            wall: s.wall,
+            wall_dry_run: s.wall_dry_run,
+            wall_acting: s.wall_acting,
+            fuel: s.fuel,
+            memory_bytes: s.memory_mib << 20,
+            table_elements: s.table_elements,
+            instances: s.instances,
+            host_calls: s.host_calls,
+            record_bytes: Self::default().record_bytes,
+            call_bytes: s.call_bytes,
+            log_bytes: s.log_bytes,
+            state_bytes: s.state_bytes,
+            component_bytes: s.component_mib << 20,
+        }
+    }
 }
 
 /// The `[chat]` table: where people are asked.

@@ -235,6 +235,7 @@ mod starter {
         check("target local", fields_of::<LocalSettings>());
         check("grant", fields_of::<Grant>());
         check("plugins", fields_of::<Plugins>());
+        check("plugins.limits", fields_of::<LimitSettings>());
         check("chat", fields_of::<Chat>());
         assert!(missing.is_empty(), "not in starter.toml: {missing:?}");
     }

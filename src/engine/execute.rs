@@ -1,21 +1,33 @@
 //! The real run: the playbook again, against a world that lets only the approved plan happen.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use super::plan::RunnerError;
+use super::plan::{RunnerError, actions_in_the_last_hour};
 use super::reconcile::Runner;
 use super::world::{must_be_known, to_host_error};
-use super::{Engine, Stages};
+use super::{Engine, Failed, Stages};
 use crate::act::{ActError, Actuator};
 use crate::incident::{Input, Outcome, Run, RunFailure, Step};
-use crate::model::{Action, Facet, PlannedAction, RunId, TargetId, TargetState};
+use crate::model::{Action, Facet, HostCall, PlannedAction, Role, RunId, TargetId, TargetState, Transcript};
 use crate::wasm::{HostError, IncidentView, World};
 
-/// Longest real run: actions wait until they took effect, which is minutes on a slow platform.
-const REAL_RUN: Duration = Duration::from_secs(15 * 60);
+/// How the answers that only the host needs are called in the ledger.
+const LOOK: &str = "look";
+const NO_OP: &str = "no-op";
+
+/// An answer as it is kept.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Answer<T> {
+    Ok(T),
+    Error(HostError),
+}
 
 /// What a target says of a step that may have been done.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,11 +55,11 @@ impl Runner {
     /// Carries out a run from wherever it stands.
     pub(super) async fn execute(&self, id: RunId) -> Result<(), RunnerError> {
         let Some(run) = self.engine.state().runs.get(&id).cloned() else { return Ok(()) };
-        let result = match self.settle_cut_off_step(&run).await? {
-            Err(failure) => Err(failure),
-            Ok(()) => self.run_playbook(id).await,
+        let (result, ran) = match self.settle_cut_off_step(&run).await? {
+            Err(failure) => (Err(failure), None),
+            Ok(()) => self.run_playbook(id).await?,
         };
-        self.engine.submit(Input::RunEnded { run: id, result }).await?;
+        self.engine.submit(Input::RunEnded { run: id, result, ran }).await?;
         Ok(())
     }
 
@@ -88,15 +100,24 @@ impl Runner {
         }
     }
 
-    async fn run_playbook(&self, id: RunId) -> Result<(), RunFailure> {
-        let failure = |error: String| RunFailure { error, moved: false };
-        let run = self.engine.state().runs.get(&id).cloned().ok_or_else(|| failure(format!("{id} is gone")))?;
-        if self.stages.healer.component(&run.plan.playbook) != Some(run.plan.component) {
-            let error = format!("playbook `{}` is not the one that was approved any more", run.plan.playbook);
-            return Err(RunFailure { error, moved: true });
+    async fn run_playbook(&self, id: RunId) -> Result<(Result<(), RunFailure>, Option<Transcript>), RunnerError> {
+        let failure = |error: String| Ok((Err(RunFailure { error, moved: false }), None));
+        let Some(run) = self.engine.state().runs.get(&id).cloned() else { return failure(format!("{id} is gone")) };
+        let (playbook, component) = (&run.plan.playbook, run.plan.component);
+        // Between the plan and now the component may have failed elsewhere too often. What has begun is brought to its end.
+        let begun = run.steps.iter().any(|step| *step != Step::Waiting);
+        if !begun && self.engine.state().components.disabled().contains(&component) {
+            let error = format!("playbook `{playbook}` was disabled after the plan was made");
+            return Ok((Err(RunFailure { error, moved: true }), None));
         }
-        let view: IncidentView = serde_json::from_value(run.view.clone())
-            .map_err(|e| failure(format!("what the playbook was told cannot be read back: {e}")))?;
+        if !self.stages.healer.has(playbook, component).await {
+            let error = format!("playbook `{playbook}` is not the one that was approved any more");
+            return Ok((Err(RunFailure { error, moved: true }), None));
+        }
+        let view: IncidentView = match serde_json::from_value(run.view.clone()) {
+            Ok(view) => view,
+            Err(e) => return failure(format!("what the playbook was told cannot be read back: {e}")),
+        };
         let trouble = Arc::new(Mutex::new(None));
         let under_way = Arc::new(tokio::sync::Mutex::new(()));
         let world = LiveWorld {
@@ -104,21 +125,30 @@ impl Runner {
             stages: self.stages.clone(),
             targets: self.stages.targets(&run.plan.service),
             next: 0,
+            recorded: run.answers.iter().cloned().collect(),
+            answers: Vec::new(),
             run: run.clone(),
             trouble: Arc::clone(&trouble),
             under_way: Arc::clone(&under_way),
         };
-        let (ran, _calls) =
-            self.stages.healer.remediate(&run.plan.playbook, &view, &run.plan.args, Box::new(world), REAL_RUN).await;
+        let healer = &self.stages.healer;
+        let ran =
+            healer.remediate(playbook, component, &view, &run.plan.args, Box::new(world), healer.wall(true)).await;
         // A playbook that was cut off may leave an action under way: the run has not ended before that.
         drop(under_way.lock().await);
+        if let Some(fault) = ran.fault() {
+            let failed = Failed { name: playbook.clone(), component, why: fault.to_string(), fault: true };
+            self.engine.strike(Role::Playbook, &failed).await?;
+        }
+        let transcript = ran.transcript(playbook, component);
         // The host's own word counts, even when the playbook swallowed the error and went on.
         let trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match (trouble, ran) {
+        let result = match (trouble, ran.result) {
             (Some(trouble), _) => Err(trouble),
-            (None, Err(why)) => Err(failure(why)),
-            (None, Ok(())) => Ok(()),
-        }
+            (None, Err(why)) => Err(RunFailure { error: why.to_string(), moved: false }),
+            (None, Ok(_)) => Ok(()),
+        };
+        Ok((result, Some(transcript)))
     }
 }
 
@@ -130,6 +160,10 @@ struct LiveWorld {
     run: Run,
     /// The step of the plan that has to come next.
     next: u32,
+    /// What was answered before the daemon was restarted and is not asked for again yet.
+    recorded: VecDeque<HostCall>,
+    /// What was answered since the last intent.
+    answers: Vec<HostCall>,
     /// Why the host refused or failed: ends the run, whatever the playbook makes of it.
     trouble: Arc<Mutex<Option<RunFailure>>>,
     /// Held while an action is under way, which may be longer than the playbook lives.
@@ -142,27 +176,53 @@ impl LiveWorld {
         trouble.get_or_insert(RunFailure { error, moved });
     }
 
-    fn was_done(&self, index: u32) -> bool {
-        matches!(self.engine.state().runs.get(&self.run.id).and_then(|r| r.step(index)), Some(Step::Done { .. }))
+    /// What the target said to a step that is done already.
+    fn receipt(&self, index: u32) -> Option<String> {
+        match self.engine.state().runs.get(&self.run.id)?.step(index)? {
+            Step::Done { receipt } => Some(receipt.clone()),
+            _ => None,
+        }
     }
 
-    /// The target as it was before those steps that a former process did and the playbook has not repeated yet, so
-    /// that after a restart it takes the same way again.
-    fn rewind(&self, target: &TargetId, state: &mut TargetState) {
-        let ahead = self.run.plan.actions.iter().enumerate().skip(self.next as usize);
-        let done = ahead.take_while(|(i, _)| u32::try_from(*i).is_ok_and(|i| self.was_done(i)));
-        let steps: Vec<_> = done.filter(|(_, step)| step.action.target() == target).map(|(_, step)| step).collect();
-        for step in steps.into_iter().rev() {
-            match (&step.action, step.action.inverse(&step.before)) {
-                (_, Some(inverse)) => inverse.simulate(state),
-                (Action::Restart { instance, .. }, None) => {
-                    for i in state.instances.iter_mut().filter(|i| i.name == *instance) {
-                        i.generation = i.generation.saturating_sub(1);
-                    }
-                }
-                _ => {}
+    /// The answer that this call got before the daemon was restarted, if it had one. A playbook that is told the same asks
+    /// the same; one that does not is stopped, for nobody approved where it may go.
+    fn answer_again<T: DeserializeOwned>(&mut self, call: &str, input: &Value) -> Option<Result<T, HostError>> {
+        let recorded = self.recorded.pop_front()?;
+        if recorded.call == call && recorded.input == *input {
+            match serde_json::from_value(recorded.output) {
+                Ok(Answer::Ok(answer)) => return Some(Ok(answer)),
+                Ok(Answer::Error(error)) => return Some(Err(error)),
+                Err(_) => {}
             }
         }
+        let error = format!("the playbook took another way than before the restart: it asked for {call}");
+        self.fail(error.clone(), true);
+        Some(Err(HostError::Conflict(error)))
+    }
+
+    fn keep<T: Serialize>(&mut self, call: &str, input: Value, answer: &Result<T, HostError>) {
+        let output = match answer {
+            Ok(answer) => json!({ "ok": answer }),
+            Err(error) => json!({ "error": error }),
+        };
+        self.answers.push(HostCall { call: call.to_owned(), input, output });
+    }
+
+    async fn look(&mut self, target: &TargetId) -> Result<TargetState, HostError> {
+        let actuator = self.stages.actuators.of(target).map_err(to_host_error)?;
+        actuator.observe(target).await.map_err(to_host_error)
+    }
+
+    /// The grant's actions an hour, once more: other plans may have been carried out since this one was made.
+    fn check_rate(&self, target: &TargetId) -> Result<(), HostError> {
+        let playbook = &self.run.plan.playbook;
+        let Some(most) = self.stages.permits.actions_per_hour(playbook, target) else { return Ok(()) };
+        let past = actions_in_the_last_hour(&self.engine, playbook, target);
+        if past >= most as usize {
+            let why = format!("{past} actions of {playbook} on {target} in the last hour, and its grant says {most}");
+            return Err(HostError::OverBudget(why));
+        }
+        Ok(())
     }
 
     async fn carry_out(&mut self, action: &Action) -> Result<String, HostError> {
@@ -182,14 +242,21 @@ impl LiveWorld {
             self.fail(error.clone(), true);
             return Err(HostError::Conflict(error));
         };
-        if self.was_done(index) {
+        if let Some(receipt) = self.receipt(index) {
             self.next += 1;
-            return Ok("done before the restart".to_owned());
+            return Ok(receipt);
+        }
+        if let Some(left) = self.recorded.front() {
+            let error =
+                format!("the playbook took another way than before the restart: it did not ask for {}", left.call);
+            self.fail(error.clone(), true);
+            return Err(HostError::Conflict(error));
         }
         let target = action.target();
+        self.check_rate(target)?;
         let actuator = self.stages.actuators.of(target).map_err(to_host_error)?.clone();
         let state = actuator.observe(target).await.map_err(to_host_error)?;
-        self.stages.permits.check(&self.run.plan.playbook, action, &state)?;
+        self.stages.permits.check(&self.run.plan.playbook, action, &state, self.engine.now())?;
         let facet = action.facet(&state).map_err(|e| HostError::Conflict(e.to_string()))?;
         if facet != step.before {
             let error = format!("{} is {facet} now and was {} when the plan was made", action.subject(), step.before);
@@ -197,7 +264,12 @@ impl LiveWorld {
             return Err(HostError::Conflict(error));
         }
         self.engine
-            .submit(Input::Intend { run: self.run.id, index, step: step.clone() })
+            .submit(Input::Intend {
+                run: self.run.id,
+                index,
+                step: step.clone(),
+                calls: std::mem::take(&mut self.answers),
+            })
             .await
             .map_err(|e| HostError::Unavailable(e.to_string()))?;
         self.send(&actuator, index, &step).await
@@ -229,9 +301,17 @@ impl LiveWorld {
     }
 
     async fn no_op(&mut self, action: &Action) -> Result<Option<String>, HostError> {
-        let state = self.observe(action.target()).await?;
+        let input = json!(action);
+        if let Some(answer) = self.answer_again(NO_OP, &input) {
+            return answer.map(Some);
+        }
+        let state = self.look(action.target()).await?;
         let same = action.facet(&state).is_ok_and(|facet| action.outcome(&facet) == facet);
-        Ok(same.then(|| format!("{} is so already", action.subject())))
+        let receipt = same.then(|| format!("{} is so already", action.subject()));
+        if let Some(receipt) = &receipt {
+            self.keep(NO_OP, input, &Ok(receipt));
+        }
+        Ok(receipt)
     }
 }
 
@@ -269,10 +349,13 @@ async fn send(
 impl World for LiveWorld {
     async fn observe(&mut self, target: &TargetId) -> Result<TargetState, HostError> {
         must_be_known(&self.targets, target)?;
-        let actuator = self.stages.actuators.of(target).map_err(to_host_error)?;
-        let mut state = actuator.observe(target).await.map_err(to_host_error)?;
-        self.rewind(target, &mut state);
-        Ok(state)
+        let input = json!(target);
+        if let Some(answer) = self.answer_again(LOOK, &input) {
+            return answer;
+        }
+        let answer = self.look(target).await;
+        self.keep(LOOK, input, &answer);
+        answer
     }
 
     async fn act(&mut self, action: Action) -> Result<String, HostError> {

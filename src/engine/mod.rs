@@ -12,23 +12,24 @@ mod undo;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
 
 pub use board::{Board, ServiceBoard};
-pub use plan::RunnerError;
+pub use plan::{RunnerError, check_shares};
 pub use reconcile::{Runner, Stages};
+pub use world::{DryWorld, Recording};
 
 use crate::act::Actuator;
-use crate::incident::{self, Input, Observation, Phase, Refusal, State};
+use crate::incident::{self, Input, Observation, Phase, Refusal, STRIKES_ALLOWED, State};
 use crate::model::{
-    Action, Args, Clock, Digest, Event, Fact, HostCall, Person, Policy, Proposal, Reading, RunId, ServiceId, TargetId,
-    TargetState, Timestamp,
+    Action, ActionKind, Args, Clock, Digest, Event, Fact, Person, Policy, Proposal, Reading, Role, RunId, ServiceId,
+    TargetId, TargetState, Timestamp, Transcript, Verdict,
 };
-use crate::wasm::{HostError, IncidentView, World};
+use crate::wasm::{HostError, IncidentView, Limits, Ran, World};
 
 /// Where events become durable: the ledger, or a fake that dies on purpose.
 #[async_trait]
@@ -45,42 +46,91 @@ pub trait Journal: Send + Sync {
 #[error("the ledger does not take events, so nothing is done: {0}")]
 pub struct JournalError(pub String);
 
+/// What the rules answered.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// Their proposals, in order.
+    pub proposals: Vec<Proposal>,
+    /// Each rule that was asked, with what it did.
+    pub transcripts: Vec<Transcript>,
+    /// The rules that failed: which component, why in words, and whether by its own fault.
+    pub failed: Vec<Failed>,
+}
+
+/// A component that gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// Its name.
+    pub name: String,
+    /// SHA-256 of its bytes.
+    pub component: Digest,
+    /// Why, in words.
+    pub why: String,
+    /// By its own fault, which earns a strike.
+    pub fault: bool,
+}
+
 /// Who works out what to do: the rule and playbook components.
 #[async_trait]
 pub trait Healer: Send + Sync {
-    /// Asks the rules, in order.
+    /// Asks the rules, in order, but for the versions that are switched `off`.
     ///
     /// # Errors
-    /// In words, when no rule could answer.
-    async fn propose(&self, view: &IncidentView) -> Result<Vec<Proposal>, String>;
+    /// In words, when they cannot be asked at all.
+    async fn propose(&self, view: &IncidentView, off: &BTreeSet<Digest>) -> Result<Asked, String>;
 
-    /// Runs a playbook against a world, for at most `wall`. The calls it made come back in any case.
+    /// The version of a playbook that a dry run uses now.
+    fn component(&self, playbook: &str) -> Option<Digest>;
+
+    /// The kinds of action that the playbook imports: all that it can ever do.
+    fn imports(&self, playbook: &str) -> BTreeSet<ActionKind> {
+        let _ = playbook;
+        ActionKind::ALL.into()
+    }
+
+    /// Can this version of a playbook still be run? One that was replaced can, as long as its bytes are kept.
+    async fn has(&self, playbook: &str, component: Digest) -> bool;
+
+    /// Runs this version of a playbook against a world, for at most `wall`.
     async fn remediate(
         &self,
         playbook: &str,
+        component: Digest,
         view: &IncidentView,
         args: &Args,
         world: Box<dyn World>,
         wall: Duration,
-    ) -> (Result<(), String>, Vec<HostCall>);
+    ) -> Ran<String>;
 
-    /// The digest of the component that `remediate` would run.
-    fn component(&self, playbook: &str) -> Option<Digest>;
+    /// How long a run may take at most: a dry one, or one that acts.
+    fn wall(&self, acting: bool) -> Duration {
+        let limits = Limits::default();
+        if acting { limits.wall_acting } else { limits.wall_dry_run }
+    }
+
+    /// Asks this version of a playbook for its own word on the cure: `None` when it has none.
+    async fn verify(
+        &self,
+        playbook: &str,
+        component: Digest,
+        view: &IncidentView,
+        args: &Args,
+    ) -> Option<Ran<Result<(), String>>>;
 }
 
 /// What playbooks are allowed to do: the operator's grants.
 pub trait Permits: Send + Sync {
-    /// Is this action granted to this playbook, on the target as it is?
+    /// Is this action granted to this playbook, on the target as it is and at this time?
     ///
     /// # Errors
     /// The denial as the playbook sees it, with what an operator would write to allow it.
-    fn check(&self, playbook: &str, action: &Action, state: &TargetState) -> Result<(), HostError>;
+    fn check(&self, playbook: &str, action: &Action, state: &TargetState, now: Timestamp) -> Result<(), HostError>;
 
     /// Most actions of this playbook on this target in any hour, where a grant says so.
     fn actions_per_hour(&self, playbook: &str, target: &TargetId) -> Option<u32>;
 
-    /// What the playbook may do at most on these targets, in words.
-    fn in_words(&self, playbook: &str, targets: &[TargetId]) -> Vec<String>;
+    /// What the playbook may do at most on these targets, in words, given the kinds of action that it imports.
+    fn in_words(&self, playbook: &str, targets: &[TargetId], imports: &BTreeSet<ActionKind>) -> Vec<String>;
 }
 
 /// The targets by address, whatever platform they are on.
@@ -91,6 +141,11 @@ impl Actuators {
     /// Adds the adapter of one kind of target.
     pub fn add(&mut self, actuator: Arc<dyn Actuator>) {
         self.0.insert(actuator.kind().to_owned(), actuator);
+    }
+
+    /// Adds an adapter for targets of this kind, whatever kind it says of itself: one that plays any platform.
+    pub fn add_for(&mut self, kind: &str, actuator: Arc<dyn Actuator>) {
+        self.0.insert(kind.to_owned(), actuator);
     }
 
     /// The adapter for this target.
@@ -131,6 +186,26 @@ pub struct Engine {
     clock: Arc<dyn Clock>,
     listeners: Vec<Listener>,
     verifying: Mutex<Verifying>,
+    second_opinion: OnceLock<Box<dyn SecondOpinion>>,
+}
+
+/// Who is asked when the detector calls a cure a cure.
+#[async_trait]
+trait SecondOpinion: Send + Sync {
+    /// What the playbook's own check was told and did, and its reason to doubt, if it has one. `None`: it has no check.
+    async fn on(&self, run: RunId) -> Option<(serde_json::Value, Transcript, Option<String>)>;
+}
+
+/// Keeps a playbook from being asked twice at a time; ends also when the asking is cut off.
+struct Asking<'a> {
+    engine: &'a Engine,
+    run: RunId,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.engine.with_verifying(|v| v.asking.remove(&self.run));
+    }
 }
 
 /// What is watched besides the ledger and may be lost in a crash.
@@ -142,6 +217,8 @@ struct Verifying {
     since: BTreeMap<RunId, Timestamp>,
     /// Services whose incident a person closed while they were unwell: quiet until they are well once.
     hushed: BTreeSet<ServiceId>,
+    /// Runs whose playbook is being asked for its word.
+    asking: BTreeSet<RunId>,
 }
 
 impl Engine {
@@ -163,6 +240,7 @@ impl Engine {
             clock,
             listeners,
             verifying: Mutex::new(Verifying { since, ..Verifying::default() }),
+            second_opinion: OnceLock::new(),
         })
     }
 
@@ -205,15 +283,39 @@ impl Engine {
         Ok(events)
     }
 
+    /// Records that a component failed by its own fault; after too many such faults it is disabled.
+    ///
+    /// # Errors
+    /// When the ledger does not take it.
+    pub async fn strike(&self, role: Role, failed: &Failed) -> Result<(), JournalError> {
+        let _turn = self.turn.lock().await;
+        let (name, digest, why) = (failed.name.clone(), failed.component, failed.why.clone());
+        let before = self.state();
+        let known = before.components.get(role, &name).filter(|c| c.accepted == digest);
+        let strikes = known.map(|c| c.strikes).unwrap_or_default() + 1;
+        tracing::warn!(%role, name, strikes, why, "a component failed by its own fault");
+        let mut facts = vec![Fact::ComponentStruck { name: name.clone(), role, digest, why: why.clone(), strikes }];
+        if strikes >= STRIKES_ALLOWED && known.is_none_or(|c| c.disabled.is_none()) {
+            facts.push(Fact::ComponentDisabled { name, role, digest, why });
+        }
+        self.append(facts.into_iter().map(|fact| self.event(None, None, fact)).collect()).await
+    }
+
     /// Records a fact that is not the machine's to decide: a training, a failed source, a command as it was typed.
     ///
     /// # Errors
     /// When the ledger does not take it.
     pub async fn note(&self, service: Option<&ServiceId>, by: Option<&Person>, fact: Fact) -> Result<(), JournalError> {
         let _turn = self.turn.lock().await;
-        let event =
-            Event { at: self.clock.now(), service: service.cloned(), incident: None, run: None, by: by.cloned(), fact };
-        let events = [event];
+        self.append(vec![self.event(service, by, fact)]).await
+    }
+
+    fn event(&self, service: Option<&ServiceId>, by: Option<&Person>, fact: Fact) -> Event {
+        Event { at: self.clock.now(), service: service.cloned(), incident: None, run: None, by: by.cloned(), fact }
+    }
+
+    /// Makes events durable that nobody decides on. The caller holds `turn`.
+    async fn append(&self, events: Vec<Event>) -> Result<(), JournalError> {
         self.journal.append(&events).await?;
         let mut after = (*self.state()).clone();
         for event in &events {
@@ -256,7 +358,7 @@ impl Engine {
         if let Some(Phase::Verifying(run)) = state.open_incident(&reading.service).map(|i| i.phase) {
             let observation = Observation { at: reading.at, risk: reading.risk, normal: !reading.is_anomaly() };
             self.with_verifying(|v| v.readings.entry(run).or_default().push(observation));
-            return self.settle_verdict(&state, run).await;
+            return self.settle_verdict(&state, run, true).await;
         }
         self.submit(Input::Observed { reading, raised: raised.filter(|_| !hushed), calm }).await
     }
@@ -270,13 +372,15 @@ impl Engine {
         let state = self.state();
         for incident in state.incidents.values() {
             if let Phase::Verifying(run) = incident.phase {
-                self.settle_verdict(&state, run).await?;
+                self.settle_verdict(&state, run, false).await?;
             }
         }
         Ok(())
     }
 
-    async fn settle_verdict(&self, state: &State, run: RunId) -> Result<Vec<Event>, SubmitError> {
+    /// `may_ask`: whether the playbook may be asked for its word, which takes time. A cure shows in a reading, so the tick,
+    /// which everything else waits for, leaves that to the task of the service.
+    async fn settle_verdict(&self, state: &State, run: RunId, may_ask: bool) -> Result<Vec<Event>, SubmitError> {
         let Some(run) = state.runs.get(&run) else { return Ok(Vec::new()) };
         let Some(policy) = self.policies.get(&run.plan.service) else { return Ok(Vec::new()) };
         let now = self.clock.now();
@@ -286,8 +390,30 @@ impl Engine {
             let readings = v.readings.entry(run.id).or_default();
             incident::judge(&policy.verify, run.risk_before, done_at, readings, now)
         });
-        let Some((verdict, evidence)) = verdict else { return Ok(Vec::new()) };
-        let events = self.submit(Input::Judged { run: run.id, verdict, evidence }).await?;
+        let Some((mut verdict, mut evidence)) = verdict else { return Ok(Vec::new()) };
+        // Held until the verdict is in the ledger.
+        let mut _asking = None;
+        let mut check = None;
+        if verdict == Verdict::Improved
+            && let Some(second) = self.second_opinion.get()
+        {
+            // Readings come faster than a check may answer: one is enough.
+            if !may_ask || !self.with_verifying(|v| v.asking.insert(run.id)) {
+                return Ok(Vec::new());
+            }
+            _asking = Some(Asking { engine: self, run: run.id });
+            if self.state().runs.get(&run.id).is_none_or(|r| r.verdict.is_some()) {
+                return Ok(Vec::new());
+            }
+            let opinion = second.on(run.id).await;
+            if let Some((view, ran, doubt)) = opinion {
+                if doubt.is_some() {
+                    (verdict, evidence.doubt) = (Verdict::Inconclusive, doubt);
+                }
+                check = Some((view, ran));
+            }
+        }
+        let events = self.submit(Input::Judged { run: run.id, verdict, evidence, check }).await?;
         self.with_verifying(|v| {
             v.readings.remove(&run.id);
             v.since.remove(&run.id);

@@ -1,18 +1,15 @@
 //! Asking the rules, and the dry run that turns a proposal into a plan.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::reconcile::Runner;
-use super::world::{DryWorld, Recording};
-use super::{JournalError, SubmitError};
+use super::world::DryWorld;
+use super::{Engine, Failed, JournalError, SubmitError};
 use crate::decide;
-use crate::incident::{Incident, Input};
-use crate::model::{Action, IncidentId, Plan, TargetId, TargetState};
-use crate::wasm::IncidentView;
-
-/// Longest dry run: it only looks, and a person waits for it.
-const DRY_RUN: Duration = Duration::from_secs(30);
+use crate::incident::{Incident, Input, STRIKES_ALLOWED};
+use crate::model::{Action, Digest, Guard, IncidentId, Plan, Proposal, Role, TargetId, TargetState, Transcript};
+use crate::wasm::{IncidentView, Notes};
 
 /// The window of a grant's `actions_per_hour`.
 const HOUR: Duration = Duration::from_secs(3600);
@@ -39,10 +36,23 @@ impl Runner {
     pub(super) async fn ask_rules(&self, id: IncidentId) -> Result<(), RunnerError> {
         let Some(incident) = self.engine.state().incidents.get(&id).cloned() else { return Ok(()) };
         let view = self.view(&incident).await;
-        let result = self.stages.healer.propose(&view).await.map(|proposals| {
-            proposals.into_iter().filter(|p| !view.tried.contains(&p.playbook) || p.rule != "stock").collect()
-        });
-        self.engine.submit(Input::ProposalsReady { incident: id, view: json(&view), result }).await?;
+        let off = self.engine.state().components.disabled();
+        let asked = self.stages.healer.propose(&view, &off).await;
+        let (result, transcripts) = match asked {
+            Ok(asked) => {
+                for failed in asked.failed.iter().filter(|failed| failed.fault) {
+                    self.engine.strike(Role::Rule, failed).await?;
+                }
+                let fresh = |p: &Proposal| !view.tried.contains(&p.playbook) || p.rule != "stock";
+                let proposals: Vec<_> = asked.proposals.into_iter().filter(fresh).collect();
+                let why = asked.failed.iter().map(|f| format!("rule {}: {}", f.name, f.why)).collect::<Vec<_>>();
+                let result = if proposals.is_empty() && !why.is_empty() { Err(why.join("; ")) } else { Ok(proposals) };
+                (result, asked.transcripts)
+            }
+            Err(why) => (Err(why), Vec::new()),
+        };
+        let input = Input::ProposalsReady { incident: id, view: json(&view), result, asked: bounded(transcripts) };
+        self.engine.submit(input).await?;
         Ok(())
     }
 
@@ -50,58 +60,87 @@ impl Runner {
     pub(super) async fn plan(&self, id: IncidentId, index: usize) -> Result<(), RunnerError> {
         let Some(incident) = self.engine.state().incidents.get(&id).cloned() else { return Ok(()) };
         let Some(proposal) = incident.proposals.get(index).cloned() else { return Ok(()) };
-        let view = self.view(&incident).await;
-        let targets = self.stages.targets(&incident.service);
         let playbook = proposal.playbook.clone();
-        let Some(component) = self.stages.healer.component(&playbook) else {
-            let result = Err(format!("there is no playbook `{playbook}`; `playbooks` lists them"));
-            let input = Input::PlanReady { incident: id, playbook, view: json(&view), result, calls: Vec::new() };
-            self.engine.submit(input).await?;
-            return Ok(());
+        let mut view = self.view(&incident).await;
+        view.notes = self.notes(&playbook, &incident);
+        let (ran, result) = match self.usable(&playbook) {
+            Ok(component) => self.dry_run(&incident, &proposal, component, &view).await?,
+            Err(why) => (None, Err(why)),
         };
-        let recording = Arc::new(Mutex::new(Recording::default()));
-        let world = DryWorld {
-            actuators: self.stages.actuators.clone(),
-            permits: Arc::clone(&self.stages.permits),
-            playbook: playbook.clone(),
-            targets: targets.clone(),
-            overlay: std::collections::BTreeMap::new(),
-            recording: Arc::clone(&recording),
-        };
-        let (ran, calls) =
-            self.stages.healer.remediate(&playbook, &view, &proposal.args, Box::new(world), DRY_RUN).await;
+        let (args, view) = (proposal.args, json(&view));
+        self.engine.submit(Input::PlanReady { incident: id, playbook, args, view, result, ran }).await?;
+        Ok(())
+    }
+
+    /// The version of a playbook to plan with.
+    fn usable(&self, playbook: &str) -> Result<Digest, String> {
+        let component = self.stages.healer.component(playbook);
+        let component =
+            component.ok_or_else(|| format!("there is no playbook `{playbook}`; `playbooks` lists them"))?;
+        let state = self.engine.state();
+        let known = state.components.get(Role::Playbook, playbook).filter(|c| c.accepted == component);
+        match known.and_then(|c| c.disabled.as_ref()) {
+            Some(why) => Err(format!(
+                "{playbook} is disabled after {STRIKES_ALLOWED} faults (the last: {why}); `enable {playbook}` gives it \
+                 another chance"
+            )),
+            None => Ok(component),
+        }
+    }
+
+    async fn dry_run(
+        &self,
+        incident: &Incident,
+        proposal: &Proposal,
+        component: Digest,
+        view: &IncidentView,
+    ) -> Result<(Option<Transcript>, Result<Plan, String>), RunnerError> {
+        let (targets, playbook) = (self.stages.targets(&incident.service), &proposal.playbook);
+        let (actuators, permits) = (self.stages.actuators.clone(), Arc::clone(&self.stages.permits));
+        let world = DryWorld::new(actuators, permits, playbook, targets.clone(), self.engine.now());
+        let recording = world.recording();
+        let healer = &self.stages.healer;
+        let ran =
+            healer.remediate(playbook, component, view, &proposal.args, Box::new(world), healer.wall(false)).await;
+        if let Some(fault) = ran.fault() {
+            let failed = Failed { name: playbook.clone(), component, why: fault.to_string(), fault: true };
+            self.engine.strike(Role::Playbook, &failed).await?;
+        }
+        let transcript = ran.transcript(playbook, component);
         let recording = recording.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let result = match (ran, recording.refused) {
+        let result = match (ran.result, recording.refused) {
             (_, Some(refused)) => Err(refused.to_string()),
-            (Err(why), None) => Err(why),
-            (Ok(()), None) => self
-                .check_share(&incident, &recording.before, &recording.steps)
-                .and_then(|()| self.check_granted_rate(&playbook, &recording.steps))
+            (Err(why), None) => Err(why.to_string()),
+            (Ok(_), None) => self
+                .check_share(incident, &recording.before, &recording.steps)
+                .and_then(|()| self.check_granted_rate(playbook, &recording.steps))
                 .map(|()| Plan {
-                    incident: id,
+                    incident: incident.id,
                     number: incident.plans + 1,
                     service: incident.service.clone(),
-                    may: self.stages.permits.in_words(&playbook, &targets),
+                    may: self.stages.permits.in_words(playbook, &targets, &healer.imports(playbook)),
                     playbook: playbook.clone(),
                     component,
-                    args: proposal.args,
+                    args: proposal.args.clone(),
                     actions: recording.steps,
                 }),
         };
-        self.engine.submit(Input::PlanReady { incident: id, playbook, view: json(&view), result, calls }).await?;
-        Ok(())
+        Ok((Some(transcript), result))
+    }
+
+    /// What a playbook kept of its earlier runs for the incident's service.
+    fn notes(&self, playbook: &str, incident: &Incident) -> Notes {
+        let key = (playbook.to_owned(), incident.service.clone());
+        self.engine.state().notes.get(&key).cloned().unwrap_or_default()
     }
 
     /// Holds back a plan with which the playbook would do more in an hour than its grant allows.
     fn check_granted_rate(&self, playbook: &str, steps: &[crate::model::PlannedAction]) -> Result<(), String> {
-        let (state, now) = (self.engine.state(), self.engine.now());
         let targets: std::collections::BTreeSet<_> = steps.iter().map(|step| step.action.target()).collect();
         for target in targets {
             let Some(most) = self.stages.permits.actions_per_hour(playbook, target) else { continue };
             let planned = steps.iter().filter(|step| step.action.target() == target).count();
-            let by_it = |run| state.runs.get(run).is_some_and(|r| r.plan.playbook == playbook);
-            let past = state.acted.iter().filter(|a| a.target == *target && now.since(a.at) < HOUR && by_it(&a.run));
-            let past = past.count();
+            let past = actions_in_the_last_hour(&self.engine, playbook, target);
             if past + planned > most as usize {
                 return Err(format!(
                     "held back: {past} actions on {target} in the last hour and {planned} more, and its grant says \
@@ -119,35 +158,8 @@ impl Runner {
         before: &std::collections::BTreeMap<TargetId, TargetState>,
         steps: &[crate::model::PlannedAction],
     ) -> Result<(), String> {
-        let Some(policy) = self.engine.policies().get(&incident.service) else { return Ok(()) };
-        for (target, state) in before {
-            // What does not answer cannot be taken out of service; restarting it puts it back.
-            let healthy: Vec<_> = steps
-                .iter()
-                .filter(|step| match &step.action {
-                    Action::Restart { instance, .. } | Action::Isolate { instance, .. } => {
-                        state.instance(instance).is_none_or(|i| i.up)
-                    }
-                    _ => true,
-                })
-                .cloned()
-                .collect();
-            // Instances that the plan itself adds count as company.
-            let of = steps
-                .iter()
-                .filter_map(|step| match &step.action {
-                    Action::Scale { target: t, to } if t == target => Some(*to as usize),
-                    _ => None,
-                })
-                .chain([state.instances.len()])
-                .max()
-                .unwrap_or_default();
-            let touched = decide::taken_out(&healthy).get(target).copied().unwrap_or_default();
-            if touched > 0 {
-                decide::check_share(&policy.guard, target, touched, of)?;
-            }
-        }
-        Ok(())
+        let policies = self.engine.policies();
+        policies.get(&incident.service).map_or(Ok(()), |policy| check_shares(&policy.guard, before, steps))
     }
 
     /// What a component is told about an incident.
@@ -180,12 +192,74 @@ impl Runner {
             metrics: metrics.into_iter().collect(),
             instance_metrics: instance_metrics.into_iter().map(|(name, m)| (name, m.into_iter().collect())).collect(),
             tried,
+            notes: Notes::new(),
         }
     }
 }
 
+/// Are the steps within the guard's share of each target's healthy instances? `before`: the targets as they were.
+///
+/// # Errors
+/// Why not, in words that name the limit.
+pub fn check_shares(
+    guard: &Guard,
+    before: &std::collections::BTreeMap<TargetId, TargetState>,
+    steps: &[crate::model::PlannedAction],
+) -> Result<(), String> {
+    for (target, state) in before {
+        // What does not answer cannot be taken out of service; restarting it puts it back.
+        let healthy: Vec<_> = steps
+            .iter()
+            .filter(|step| match &step.action {
+                Action::Restart { instance, .. } | Action::Isolate { instance, .. } => {
+                    state.instance(instance).is_none_or(|i| i.up)
+                }
+                _ => true,
+            })
+            .cloned()
+            .collect();
+        // Instances that the plan itself adds count as company.
+        let of = steps
+            .iter()
+            .filter_map(|step| match &step.action {
+                Action::Scale { target: t, to } if t == target => Some(*to as usize),
+                _ => None,
+            })
+            .chain([state.instances.len()])
+            .max()
+            .unwrap_or_default();
+        let touched = decide::taken_out(&healthy).get(target).copied().unwrap_or_default();
+        if touched > 0 {
+            decide::check_share(guard, target, touched, of)?;
+        }
+    }
+    Ok(())
+}
+
+/// How often a playbook acted on a target within the window of a grant.
+pub(super) fn actions_in_the_last_hour(engine: &Engine, playbook: &str, target: &TargetId) -> usize {
+    let (state, now) = (engine.state(), engine.now());
+    let by_it = |run| state.runs.get(run).is_some_and(|r| r.plan.playbook == playbook);
+    state.acted.iter().filter(|a| a.target == *target && now.since(a.at) < HOUR && by_it(&a.run)).count()
+}
+
+/// All rules share one record: past this many bytes of calls, the rest go without them, and a replay says so.
+const RULES_BYTES: usize = 2 << 20;
+
+fn bounded(mut asked: Vec<Transcript>) -> Vec<Transcript> {
+    let mut left = RULES_BYTES;
+    for one in &mut asked {
+        let bytes = serde_json::to_vec(&one.calls).map_or(usize::MAX, |json| json.len());
+        match left.checked_sub(bytes) {
+            Some(rest) => left = rest,
+            None => one.calls = Vec::new(),
+        }
+    }
+    asked
+}
+
 /// The view as the ledger keeps it. It is text, finite numbers and lists: serialising cannot fail; should it, the
 /// replay says so.
-fn json(view: &IncidentView) -> serde_json::Value {
+pub(super) fn json(view: &IncidentView) -> serde_json::Value {
     serde_json::to_value(view).unwrap_or_default()
 }

@@ -1,16 +1,17 @@
 //! The loop that has under way what is due, and nothing twice.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::plan::RunnerError;
-use super::{Actuators, Board, Engine, Healer, Permits};
+use super::plan::{RunnerError, json};
+use super::{Actuators, Board, Engine, Failed, Healer, Permits, SecondOpinion};
 use crate::incident::{Due, due};
-use crate::model::{ServiceId, TargetId};
+use crate::model::{Role, RunId, ServiceId, TargetId, Transcript};
 use crate::supervise::drained;
 
 /// First pause before work that could not be brought to an end is tried again; doubles up to the last.
@@ -51,6 +52,9 @@ impl Runner {
     /// A runner for this engine.
     #[must_use]
     pub fn new(engine: Arc<Engine>, stages: Stages) -> Self {
+        let opinion = PlaybooksOpinion { engine: Arc::downgrade(&engine), stages: stages.clone() };
+        // A second runner of the same engine asks the same components.
+        let _ = engine.second_opinion.set(Box::new(opinion));
         Self { engine, stages }
     }
 
@@ -94,6 +98,35 @@ impl Runner {
                 () = drained(&mut drain), if !draining => {}
             }
         }
+    }
+}
+
+/// The playbook's own check of its cure.
+struct PlaybooksOpinion {
+    engine: Weak<Engine>,
+    stages: Stages,
+}
+
+#[async_trait]
+impl SecondOpinion for PlaybooksOpinion {
+    async fn on(&self, run: RunId) -> Option<(serde_json::Value, Transcript, Option<String>)> {
+        let runner = Runner { engine: self.engine.upgrade()?, stages: self.stages.clone() };
+        let state = runner.engine.state();
+        let run = state.runs.get(&run)?;
+        let view = runner.view(state.incidents.get(&run.incident)?).await;
+        let (playbook, component) = (&run.plan.playbook, run.plan.component);
+        let ran = self.stages.healer.verify(playbook, component, &view, &run.plan.args).await?;
+        let doubt = match &ran.result {
+            Ok(word) => word.as_ref().err().cloned(),
+            Err(error) => Some(format!("its own check gave no answer: {error}")),
+        };
+        if let Some(fault) = ran.fault() {
+            let failed = Failed { name: playbook.clone(), component, why: fault.to_string(), fault: true };
+            if let Err(error) = runner.engine.strike(Role::Playbook, &failed).await {
+                tracing::error!(%error, "a strike could not be recorded");
+            }
+        }
+        Some((json(&view), ran.transcript(playbook, component), doubt.map(|why| format!("{playbook}: {why}"))))
     }
 }
 

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 
 use super::{Actuators, Permits};
 use crate::act::ActError;
-use crate::model::{Action, PlannedAction, TargetId, TargetState};
+use crate::model::{Action, PlannedAction, TargetId, TargetState, Timestamp};
 use crate::wasm::{HostError, World};
 
 /// More steps than this is not a remediation anybody can read and approve.
@@ -39,7 +39,7 @@ pub(super) fn must_be_known(targets: &[TargetId], target: &TargetId) -> Result<(
 
 /// What a dry run found out.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Recording {
+pub struct Recording {
     /// The steps in order.
     pub steps: Vec<PlannedAction>,
     /// The targets it touched, as they were before the first step.
@@ -49,17 +49,38 @@ pub(super) struct Recording {
 }
 
 /// The dry run: reads live, records writes.
-pub(super) struct DryWorld {
-    pub actuators: Actuators,
-    pub permits: Arc<dyn Permits>,
-    pub playbook: String,
-    pub targets: Vec<TargetId>,
+pub struct DryWorld {
+    actuators: Actuators,
+    permits: Arc<dyn Permits>,
+    playbook: String,
+    targets: Vec<TargetId>,
+    /// The time that grants are asked with: a dry run is one moment.
+    now: Timestamp,
     /// Targets as they would be by now.
-    pub overlay: BTreeMap<TargetId, TargetState>,
-    pub recording: Arc<Mutex<Recording>>,
+    overlay: BTreeMap<TargetId, TargetState>,
+    recording: Arc<Mutex<Recording>>,
 }
 
 impl DryWorld {
+    /// A dry run of this playbook over these targets, at this time.
+    #[must_use]
+    pub fn new(
+        actuators: Actuators,
+        permits: Arc<dyn Permits>,
+        playbook: &str,
+        targets: Vec<TargetId>,
+        now: Timestamp,
+    ) -> Self {
+        let (overlay, recording) = (BTreeMap::new(), Arc::default());
+        Self { actuators, permits, playbook: playbook.to_owned(), targets, now, overlay, recording }
+    }
+
+    /// Where it puts down what it finds out; to be read when the run is over.
+    #[must_use]
+    pub fn recording(&self) -> Arc<Mutex<Recording>> {
+        Arc::clone(&self.recording)
+    }
+
     fn record<T>(&self, f: impl FnOnce(&mut Recording) -> T) -> T {
         f(&mut self.recording.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -70,7 +91,7 @@ impl DryWorld {
         if self.record(|r| r.steps.len()) >= MAX_ACTIONS {
             return Err(HostError::OverBudget(format!("a plan has at most {MAX_ACTIONS} actions")));
         }
-        self.permits.check(&self.playbook, action, &state)?;
+        self.permits.check(&self.playbook, action, &state, self.now)?;
         let before = action.facet(&state).map_err(|e| HostError::Conflict(e.to_string()))?;
         if action.outcome(&before) == before {
             return Ok(format!("{} is {before} already", action.subject()));

@@ -1,8 +1,8 @@
 //! What can happen to the machine, and how it says no.
 
 use crate::model::{
-    Digest, HostCall, IncidentId, Mode, Person, Plan, PlannedAction, Proposal, Reading, RunId, ServiceId, Timestamp,
-    Verdict, VerdictEvidence,
+    Args, Digest, HostCall, IncidentId, Mode, Person, Plan, PlannedAction, Proposal, Reading, RunId, ServiceId,
+    Timestamp, Transcript, Verdict, VerdictEvidence,
 };
 
 /// Something that happened: a reading, an answer of a component, a person's word, a step of a run.
@@ -27,6 +27,8 @@ pub enum Input {
         view: serde_json::Value,
         /// The proposals in order, or why there are none.
         result: Result<Vec<Proposal>, String>,
+        /// Each rule that was asked, with what it did.
+        asked: Vec<Transcript>,
     },
     /// A dry run ended.
     PlanReady {
@@ -38,8 +40,10 @@ pub enum Input {
         view: serde_json::Value,
         /// The plan, or why there is none.
         result: Result<Plan, String>,
-        /// The host calls of the dry run.
-        calls: Vec<HostCall>,
+        /// What it was asked to do.
+        args: Args,
+        /// The dry run; `None` when there was none.
+        ran: Option<Transcript>,
     },
     /// A person said yes. Without an id: to the one question that stands.
     Approve {
@@ -122,6 +126,8 @@ pub enum Input {
         index: u32,
         /// The step as the executor will do it.
         step: PlannedAction,
+        /// What the playbook was answered since the last intent.
+        calls: Vec<HostCall>,
     },
     /// An action, or an undo, was sent or looked up.
     Acted {
@@ -138,6 +144,8 @@ pub enum Input {
         run: RunId,
         /// How.
         result: Result<(), RunFailure>,
+        /// What the playbook did; `None` when it was not run.
+        ran: Option<Transcript>,
     },
     /// The detector judged a run.
     Judged {
@@ -147,6 +155,8 @@ pub enum Input {
         verdict: Verdict,
         /// What it rests on.
         evidence: VerdictEvidence,
+        /// What the playbook's own check was told and did, where it has one.
+        check: Option<(serde_json::Value, Transcript)>,
     },
     /// The undoer is about to send an inverse.
     IntendUndo {

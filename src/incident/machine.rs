@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::input::{Input, Outcome, Refusal, RunFailure};
 use super::state::{Incident, Phase, Question, Run, State, Step};
 use crate::decide::{self, Hold};
-use crate::model::{Event, Fact, IncidentId, Mode, Person, Policy, RunId, ServiceId, Timestamp, Verdict};
+use crate::model::{DryRun, Event, Fact, IncidentId, Mode, Person, Policy, RunId, ServiceId, Timestamp, Verdict};
 
 /// How often one incident's world may move under its runs before it counts as a failure.
 const MOVES_TOLERATED: usize = 3;
@@ -109,7 +109,7 @@ impl Rules<'_> {
         match input {
             Input::Tick => Ok(Vec::new()),
             Input::Observed { reading, raised, calm } => Ok(self.observed(state, &reading, raised, calm)),
-            Input::ProposalsReady { incident, view, result } => {
+            Input::ProposalsReady { incident, view, result, asked } => {
                 let incident = find(state, incident)?;
                 if incident.phase != Phase::Open {
                     return Ok(Vec::new());
@@ -118,7 +118,7 @@ impl Rules<'_> {
                     Ok(proposals) => (proposals, None),
                     Err(why) => (Vec::new(), Some(why)),
                 };
-                let mut events = vec![self.about(incident, None, Fact::Proposed { proposals, view })];
+                let mut events = vec![self.about(incident, None, Fact::Proposed { proposals, view, asked })];
                 if let Some(why) = trouble {
                     events.push(self.about(
                         incident,
@@ -128,7 +128,7 @@ impl Rules<'_> {
                 }
                 Ok(events)
             }
-            Input::PlanReady { incident, playbook, view, result, calls } => {
+            Input::PlanReady { incident, playbook, args, view, result, ran } => {
                 let incident = find(state, incident)?;
                 if incident.phase != Phase::Planning {
                     return Ok(Vec::new());
@@ -142,9 +142,12 @@ impl Rules<'_> {
                 let fact = match checked {
                     Ok((plan, expiry)) => {
                         let digest = plan.digest();
-                        Fact::Planned { plan, digest, expires_at: self.now.plus(expiry), view, calls }
+                        Fact::Planned { plan, digest, expires_at: self.now.plus(expiry), view, ran }
                     }
-                    Err(why) => Fact::PlanRefused { playbook, why },
+                    Err(why) => {
+                        let dry_run = ran.map(|ran| Box::new(DryRun { args, view, ran }));
+                        Fact::PlanRefused { playbook, why, dry_run }
+                    }
                 };
                 Ok(vec![self.about(incident, None, fact)])
             }
@@ -248,7 +251,7 @@ impl Rules<'_> {
                 }
                 Some(_) => Ok(vec![self.event(None, Some(&by), Fact::Resumed)]),
             },
-            Input::Intend { run, index, step } => {
+            Input::Intend { run, index, step, calls } => {
                 let run = state.runs.get(&run).ok_or(Refusal::NoRun(run))?;
                 self.may_intend(state, run, index)?;
                 if run.planned(index) != Some(&step) {
@@ -260,16 +263,20 @@ impl Rules<'_> {
                 if run.step(index) == Some(&Step::Intended) {
                     return Ok(Vec::new());
                 }
-                Ok(vec![self.of_run(run, None, Fact::ActionIntended { index, step })])
+                let called = (!calls.is_empty()).then(|| self.of_run(run, None, Fact::HostCalled { calls }));
+                let intended = self.of_run(run, None, Fact::ActionIntended { index, step });
+                Ok(called.into_iter().chain([intended]).collect())
             }
             Input::Acted { run, index, outcome } => {
                 let run = state.runs.get(&run).ok_or(Refusal::NoRun(run))?;
                 self.acted(run, index, outcome)
             }
-            Input::RunEnded { run, result } => {
+            Input::RunEnded { run, result, ran } => {
                 let run = state.runs.get(&run).ok_or(Refusal::NoRun(run))?;
                 if run.done || run.failure.is_some() {
-                    return Ok(Vec::new());
+                    // Somebody stopped it meanwhile. What its playbook did until then belongs into the record all the same.
+                    let ended = ran.map(|ran| self.of_run(run, None, Fact::PlaybookEnded { ran }));
+                    return Ok(ended.into_iter().collect());
                 }
                 let left = run.steps.iter().filter(|s| !matches!(s, Step::Done { .. })).count();
                 let result = match result {
@@ -293,15 +300,17 @@ impl Rules<'_> {
                         Fact::RunFailed { error, moved: moved && moves < MOVES_TOLERATED }
                     }
                 };
-                Ok(vec![self.of_run(run, None, fact)])
+                let ended = ran.map(|ran| self.of_run(run, None, Fact::PlaybookEnded { ran }));
+                Ok(ended.into_iter().chain([self.of_run(run, None, fact)]).collect())
             }
-            Input::Judged { run, verdict, evidence } => {
+            Input::Judged { run, verdict, evidence, check } => {
                 let run = state.runs.get(&run).ok_or(Refusal::NoRun(run))?;
                 let verifying = find(state, run.incident).is_ok_and(|i| i.phase == Phase::Verifying(run.id));
                 if !verifying || run.verdict.is_some() {
                     return Ok(Vec::new());
                 }
-                Ok(vec![self.of_run(run, None, Fact::Judged { verdict, evidence })])
+                let checked = check.map(|(view, ran)| self.of_run(run, None, Fact::PlaybookChecked { view, ran }));
+                Ok(checked.into_iter().chain([self.of_run(run, None, Fact::Judged { verdict, evidence })]).collect())
             }
             Input::IntendUndo { run, index } => {
                 let run = state.runs.get(&run).ok_or(Refusal::NoRun(run))?;
@@ -356,8 +365,12 @@ impl Rules<'_> {
             event.incident = Some(state.next_incident());
             return vec![event];
         };
-        let may_recover =
-            !matches!(incident.phase, Phase::Acting(_) | Phase::Verifying(_) | Phase::RollingBack(_) | Phase::Resolved);
+        let may_recover = match incident.phase {
+            Phase::Acting(_) | Phase::Verifying(_) | Phase::RollingBack(_) | Phase::Resolved => false,
+            // The detector saw a cure, and the playbook's own check does not believe it: that is for a person.
+            Phase::AwaitingPerson(run) => !state.runs.get(&run).is_some_and(Run::is_doubted),
+            _ => true,
+        };
         if calm && may_recover {
             let mut events = Vec::new();
             if let Some(question) = &incident.question {
@@ -530,7 +543,7 @@ impl Rules<'_> {
             Err(Hold::Until { .. }) => return None,
             Err(Hold::Refused(why)) => {
                 let playbook = question.plan.playbook.clone();
-                return Some(self.about(incident, None, Fact::PlanRefused { playbook, why }));
+                return Some(self.about(incident, None, Fact::PlanRefused { playbook, why, dry_run: None }));
             }
         }
         let run = state.next_run();

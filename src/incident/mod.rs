@@ -5,12 +5,14 @@
 //! any point does after its restart exactly what it would have done next. Called by the engine, which makes events
 //! durable before anything they announce is done.
 
+mod components;
 mod due;
 mod input;
 mod machine;
 mod state;
 mod verdict;
 
+pub use components::{Component, Components, STRIKES_ALLOWED};
 pub use due::{Due, due};
 pub use input::{Input, Outcome, Refusal, RunFailure};
 pub use machine::{Policies, step};

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::components::Components;
 use crate::model::{
-    ActionKind, Digest, Driver, Event, Fact, IncidentId, Judge, Mode, Person, Plan, PlannedAction, Proposal, RunId,
-    ServiceId, Severity, TargetId, Timestamp, Verdict, VerdictEvidence,
+    ActionKind, Digest, Driver, Event, Fact, HostCall, IncidentId, Judge, Mode, Person, Plan, PlannedAction, Proposal,
+    RunId, ServiceId, Severity, TargetId, Timestamp, Verdict, VerdictEvidence,
 };
 
 /// How many ended incidents are kept in memory; older ones are in the ledger only.
@@ -29,6 +30,10 @@ pub struct State {
     pub acted: Vec<Acted>,
     /// Faults put in on purpose and not lifted nor seen yet: when, and which.
     pub faults: BTreeMap<ServiceId, (Timestamp, String)>,
+    /// The components: which are accepted, held, struck or disabled.
+    pub components: Components,
+    /// What playbooks keep from run to run, by playbook and service.
+    pub notes: BTreeMap<(String, ServiceId), BTreeMap<String, String>>,
     last_incident: u64,
     last_run: u64,
 }
@@ -218,6 +223,10 @@ pub struct Run {
     pub risk_before: f64,
     /// Its steps, one for each action of the plan.
     pub steps: Vec<Step>,
+    /// What its playbook was answered before each action that was intended: a run that was cut off is answered so again.
+    pub answers: Vec<HostCall>,
+    /// What its playbook wants to keep, if the run ends well.
+    pub notes: Option<BTreeMap<String, String>>,
     /// Every action done.
     pub done: bool,
     /// Why it failed, if it did, and whether only because the world had moved.
@@ -247,6 +256,12 @@ impl Run {
     #[must_use]
     pub fn has_effects(&self) -> bool {
         self.steps.iter().any(|s| matches!(s, Step::Done { .. } | Step::Intended | Step::UndoIntended))
+    }
+
+    /// Did its playbook's own check contradict the detector?
+    #[must_use]
+    pub fn is_doubted(&self) -> bool {
+        self.verdict.as_ref().is_some_and(|(_, evidence)| evidence.doubt.is_some())
     }
 
     /// The plan's step at this place.
@@ -324,6 +339,7 @@ impl State {
                 }
             }
             Fact::IncidentOpened { .. } => self.open(event),
+            fact if self.components.apply(fact) => {}
             _ => {
                 self.apply_to_run(event);
                 self.apply_to_incident(event);
@@ -389,11 +405,18 @@ impl State {
             }
             Fact::ActionDone { index, receipt } => run.set_step(*index, Step::Done { receipt: receipt.clone() }),
             Fact::ActionFailed { index, error } => run.set_step(*index, Step::Failed { error: error.clone() }),
+            Fact::HostCalled { calls } => run.answers.extend(calls.iter().cloned()),
+            Fact::PlaybookEnded { ran } => run.notes.clone_from(&ran.notes),
             Fact::RunDone => {
+                run.answers = Vec::new();
                 run.done = true;
                 run.ended_at = Some(event.at);
+                if let Some(notes) = run.notes.take() {
+                    self.notes.insert((run.plan.playbook.clone(), run.plan.service.clone()), notes);
+                }
             }
             Fact::RunFailed { error, moved } => {
+                run.answers = Vec::new();
                 run.failure = Some((error.clone(), *moved));
                 run.ended_at = Some(event.at);
             }
@@ -440,6 +463,8 @@ impl State {
                 ended_at: None,
                 risk_before: incident.risk,
                 steps: vec![Step::Waiting; question.plan.actions.len()],
+                answers: Vec::new(),
+                notes: None,
                 plan: question.plan,
                 done: false,
                 failure: None,
@@ -484,7 +509,7 @@ impl State {
                 incident.note = None;
                 incident.phase = Phase::AwaitingApproval;
             }
-            Fact::PlanRefused { playbook, why } => {
+            Fact::PlanRefused { playbook, why, .. } => {
                 incident.note = Some(format!("{playbook}: {why}"));
                 if incident.question.take().is_none() {
                     incident.next_proposal += 1;
@@ -529,9 +554,14 @@ impl State {
                 }
                 incident.phase = Phase::Planning;
             }
-            Fact::Judged { verdict, .. } if incident.is_open() => match verdict {
+            Fact::Judged { verdict, evidence } if incident.is_open() => match verdict {
                 Verdict::Improved => {}
-                Verdict::Worse | Verdict::Inconclusive => incident.phase = Phase::AwaitingPerson(run),
+                Verdict::Worse | Verdict::Inconclusive => {
+                    if let Some(doubt) = &evidence.doubt {
+                        incident.note = Some(doubt.clone());
+                    }
+                    incident.phase = Phase::AwaitingPerson(run);
+                }
             },
             Fact::UndoStarted { reason } if incident.is_open() => {
                 incident.note = Some(reason.clone());

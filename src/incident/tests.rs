@@ -138,7 +138,12 @@ impl Game {
                 let proposal =
                     |k| Proposal { playbook: format!("p{k}"), args: Args::new(), why: String::new(), rule: "r".into() };
                 let result = if count == 0 { Err("no rule".into()) } else { Ok((0..count).map(proposal).collect()) };
-                Input::ProposalsReady { incident: self.incident(n), view: serde_json::Value::Null, result }
+                Input::ProposalsReady {
+                    incident: self.incident(n),
+                    view: serde_json::Value::Null,
+                    result,
+                    asked: Vec::new(),
+                }
             }
             Move::Plan(n, works, count) => {
                 let incident = self.incident(n);
@@ -159,7 +164,8 @@ impl Game {
                     playbook: "p".into(),
                     view: serde_json::Value::Null,
                     result: if works { Ok(plan) } else { Err("broken".into()) },
-                    calls: Vec::new(),
+                    args: Args::new(),
+                    ran: None,
                 }
             }
             Move::Approve(n, allowed) => {
@@ -179,7 +185,7 @@ impl Game {
                 let index = self.next(run, index, |s| !matches!(s, Step::Done { .. }));
                 let step = self.state.runs.get(&run).and_then(|r| r.planned(index)).cloned();
                 let step = step.unwrap_or_else(|| steps(1).remove(0));
-                Input::Intend { run, index, step }
+                Input::Intend { run, index, step, calls: Vec::new() }
             }
             Move::Act(n, index, done) => {
                 let outcome = if done { Outcome::Done("ok".into()) } else { Outcome::Failed("no".into()) };
@@ -203,12 +209,13 @@ impl Game {
                     1 => failure(false),
                     _ => failure(true),
                 };
-                Input::RunEnded { run, result }
+                Input::RunEnded { run, result, ran: None }
             }
             Move::Judge(n, verdict) => {
                 let verdict = [Verdict::Improved, Verdict::Worse, Verdict::Inconclusive][usize::from(verdict)];
-                let evidence = VerdictEvidence { risk_before: 70.0, risk_after: 5.0, samples: 3, normal: 3 };
-                Input::Judged { run: self.run(n), verdict, evidence }
+                let evidence =
+                    VerdictEvidence { risk_before: 70.0, risk_after: 5.0, samples: 3, normal: 3, doubt: None };
+                Input::Judged { run: self.run(n), verdict, evidence, check: None }
             }
             Move::IntendUndo(n, index) => {
                 let run = self.run(n);

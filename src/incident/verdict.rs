@@ -39,7 +39,7 @@ pub fn judge(
         let normal = u32::try_from(over.iter().filter(|r| r.normal).count()).unwrap_or(u32::MAX);
         let risk_after =
             if over.is_empty() { risk_before } else { over.iter().map(|r| r.risk).sum::<f64>() / f64::from(samples) };
-        VerdictEvidence { risk_before, risk_after, samples, normal }
+        VerdictEvidence { risk_before, risk_after, samples, normal, doubt: None }
     };
     if clear > 0 && last.len() == clear && last.iter().all(|r| r.normal) {
         return Some((Verdict::Improved, evidence(&judged)));

@@ -10,11 +10,16 @@ use super::scan::{Position, Stored, read_at};
 use super::{Disk, LedgerError, Storage, folder, records_on};
 
 /// The kinds of fact, in the order of a life.
-pub const KINDS: [&str; 37] = [
+pub const KINDS: [&str; 45] = [
     "started",
     "stopped",
     "tail-repaired",
     "component-loaded",
+    "component-held",
+    "component-accepted",
+    "component-struck",
+    "component-disabled",
+    "component-enabled",
     "model-trained",
     "source-failed",
     "source-recovered",
@@ -32,11 +37,14 @@ pub const KINDS: [&str; 37] = [
     "expired",
     "withdrawn",
     "run-started",
+    "host-called",
     "action-intended",
     "action-done",
     "action-failed",
+    "playbook-ended",
     "run-done",
     "run-failed",
+    "playbook-checked",
     "judged",
     "undo-started",
     "undo-intended",

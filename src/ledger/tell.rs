@@ -4,7 +4,7 @@
 //! here, and every piece has a greatest length.
 
 use crate::model::number::compared;
-use crate::model::{Digest, Driver, Event, Fact, Inverse, Proposal, Record, Timestamp};
+use crate::model::{Digest, Driver, Event, Fact, Inverse, Proposal, Record, Timestamp, Transcript};
 
 /// The longest piece of text shown of any one field. Whoever wants it whole asks for JSON.
 const PIECE: usize = 240;
@@ -73,6 +73,11 @@ fn parts(fact: &Fact) -> (String, String) {
         | Fact::Stopped { .. }
         | Fact::TailRepaired { .. }
         | Fact::ComponentLoaded { .. }
+        | Fact::ComponentHeld { .. }
+        | Fact::ComponentAccepted { .. }
+        | Fact::ComponentStruck { .. }
+        | Fact::ComponentDisabled { .. }
+        | Fact::ComponentEnabled { .. }
         | Fact::ModelTrained { .. }
         | Fact::SourceFailed(_)
         | Fact::SourceRecovered { .. }
@@ -109,8 +114,40 @@ fn daemon_parts(fact: &Fact) -> (String, String) {
         }
         Fact::ComponentLoaded { name, role, digest, imports } => {
             let imports = if imports.is_empty() { "nothing".to_owned() } else { piece(&imports.join(", ")) };
-            (format!("{} {} loaded", piece(role), piece(name)), format!("{}, imports {imports}", digest.short()))
+            (format!("{role} {} loaded", piece(name)), format!("{}, imports {imports}", digest.short()))
         }
+        Fact::ComponentHeld { name, role, digest, accepted, gains, loses } => {
+            let wants = match (gains.is_empty(), loses.is_empty()) {
+                (true, true) => "wants what the old one wants".to_owned(),
+                (false, true) => format!("wants also: {}", piece(&gains.join(", "))),
+                (true, false) => format!("does not want any more: {}", piece(&loses.join(", "))),
+                (false, false) => {
+                    format!("wants also: {}; not any more: {}", piece(&gains.join(", ")), piece(&loses.join(", ")))
+                }
+            };
+            let name = piece(name);
+            (
+                format!("{role} {name} held"),
+                format!(
+                    "the file has {}, not the accepted {}, which stays in use; it {wants}; `accept {name} {}` takes it",
+                    digest.short(),
+                    accepted.short(),
+                    digest.short()
+                ),
+            )
+        }
+        Fact::ComponentAccepted { name, role, digest } => (format!("{role} {} accepted", piece(name)), digest.short()),
+        Fact::ComponentStruck { name, role, why, strikes, .. } => {
+            (format!("{role} {} failed by its own fault", piece(name)), format!("strike {strikes}: {}", piece(why)))
+        }
+        Fact::ComponentDisabled { name, role, why, .. } => {
+            let name = piece(name);
+            (
+                format!("{role} {name} disabled"),
+                format!("too many faults, the last: {}; `enable {name}` gives it another chance", piece(why)),
+            )
+        }
+        Fact::ComponentEnabled { name, role, .. } => (format!("{role} {} enabled", piece(name)), String::new()),
         Fact::ModelTrained { version, samples, features, threshold } => (
             "model trained".to_owned(),
             format!("version {version}, {samples} samples, {} features, threshold {threshold:.3}", features.len()),
@@ -155,7 +192,7 @@ fn remedy_parts(fact: &Fact) -> (String, String) {
                 expires_at.clock_time()
             ),
         ),
-        Fact::PlanRefused { playbook, why } => ("no plan".to_owned(), with(piece(playbook), why)),
+        Fact::PlanRefused { playbook, why, .. } => ("no plan".to_owned(), with(piece(playbook), why)),
         Fact::Approved { digest } => ("approved".to_owned(), plan(digest)),
         Fact::Rejected { digest, reason } => ("rejected".to_owned(), with(plan(digest), reason)),
         Fact::Expired { digest } => ("approval expired".to_owned(), plan(digest)),
@@ -168,6 +205,9 @@ fn remedy_parts(fact: &Fact) -> (String, String) {
             };
             ("about to act".to_owned(), format!("{}: {}; {}", step(index), piece(&planned.diff_line()), piece(&back)))
         }
+        Fact::HostCalled { calls } => ("host answered".to_owned(), called(calls.len())),
+        Fact::PlaybookEnded { ran } => ("playbook ended".to_owned(), ran_in_words(ran)),
+        Fact::PlaybookChecked { ran, .. } => ("playbook checked its cure".to_owned(), ran_in_words(ran)),
         Fact::ActionDone { index, receipt } => ("action done".to_owned(), with(step(index), receipt)),
         Fact::ActionFailed { index, error } => ("action failed".to_owned(), with(step(index), error)),
         Fact::RunDone => ("run done".to_owned(), String::new()),
@@ -178,8 +218,12 @@ fn remedy_parts(fact: &Fact) -> (String, String) {
         Fact::Judged { verdict, evidence } => (
             format!("judged {verdict}"),
             format!(
-                "risk {:.0} -> {:.0}, {} of {} samples normal",
-                evidence.risk_before, evidence.risk_after, evidence.normal, evidence.samples
+                "risk {:.0} -> {:.0}, {} of {} samples normal{}",
+                evidence.risk_before,
+                evidence.risk_after,
+                evidence.normal,
+                evidence.samples,
+                evidence.doubt.as_ref().map(|why| format!("; {}", piece(why))).unwrap_or_default()
             ),
         ),
         Fact::UndoStarted { reason } => ("undo started".to_owned(), piece(reason)),
@@ -193,6 +237,20 @@ fn remedy_parts(fact: &Fact) -> (String, String) {
         }
         other => (other.kind().replace('-', " "), String::new()),
     }
+}
+
+fn called(calls: usize) -> String {
+    format!("{calls} call{}", if calls == 1 { "" } else { "s" })
+}
+
+/// What a component did: `scale-out: 4 calls, 41 thousand units of work: scaled local:shop from 2 to 4 instances`.
+fn ran_in_words(ran: &Transcript) -> String {
+    let outcome = match (ran.outcome.get("ok"), ran.outcome.get("error")) {
+        (Some(serde_json::Value::String(summary)), _) => format!(": {}", piece(summary)),
+        (Some(_), _) => String::new(),
+        (None, error) => format!(": {}", piece(&error.map(ToString::to_string).unwrap_or_default())),
+    };
+    format!("{}: {}, {} units of work{outcome}", piece(&ran.name), called(ran.calls.len()), ran.fuel)
 }
 
 fn proposal(p: &Proposal) -> String {

@@ -81,6 +81,16 @@ impl ActionKind {
             Self::Cache => "cache",
         }
     }
+
+    /// How much an action of this kind can hurt. A restart loses what the process held in memory, so it cannot be had
+    /// back.
+    #[must_use]
+    pub fn effect(self) -> Effect {
+        match self {
+            Self::Restart => Effect::Destructive,
+            Self::Scale | Self::Traffic | Self::Isolate | Self::Cache => Effect::Mutate,
+        }
+    }
 }
 
 impl fmt::Display for ActionKind {
@@ -189,13 +199,10 @@ impl Action {
         }
     }
 
-    /// How much it can hurt. A restart loses what the process held in memory, so it cannot be had back.
+    /// How much it can hurt.
     #[must_use]
     pub fn effect(&self) -> Effect {
-        match self {
-            Self::Restart { .. } => Effect::Destructive,
-            Self::Scale { .. } | Self::Shift { .. } | Self::Isolate { .. } | Self::Cache { .. } => Effect::Mutate,
-        }
+        self.kind().effect()
     }
 
     /// The aspect of `state` that this action would change, as it is now.

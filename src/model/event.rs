@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Digest, Driver, HostCall, IncidentId, Judge, Mode, Person, Plan, PlannedAction, Proposal, RunId, ServiceId,
-    Severity, SourceFault, Timestamp,
+    Args, Digest, Driver, HostCall, IncidentId, Judge, Mode, Person, Plan, PlannedAction, Proposal, Role, RunId,
+    ServiceId, Severity, SourceFault, Timestamp, Transcript,
 };
 
 /// One fact with its envelope. The envelope is what audits filter by.
@@ -45,6 +45,7 @@ pub struct Record {
 /// What happened. Names are past tense; a fact is never changed, only followed by another.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
+#[expect(clippy::large_enum_variant, reason = "events are made one at a time and kept in files, not in long lists")]
 pub enum Fact {
     /// The daemon came up.
     Started {
@@ -69,12 +70,70 @@ pub enum Fact {
     ComponentLoaded {
         /// Its name.
         name: String,
-        /// `playbook` or `rule`.
-        role: String,
+        /// What for.
+        role: Role,
         /// SHA-256 of its bytes.
         digest: Digest,
-        /// What it imports, as capability words.
+        /// The kinds of action that it imports.
         imports: Vec<String>,
+    },
+    /// A file holds another component than the one that was accepted under this name. It waits for an admin; until then
+    /// the accepted one stays in use.
+    ComponentHeld {
+        /// Its name.
+        name: String,
+        /// What for.
+        role: Role,
+        /// SHA-256 of the new bytes.
+        digest: Digest,
+        /// SHA-256 of the accepted ones.
+        accepted: Digest,
+        /// The kinds of action that it imports and the accepted one does not.
+        gains: Vec<String>,
+        /// The kinds of action that the accepted one imports and it does not.
+        loses: Vec<String>,
+    },
+    /// A component that was held is in use from here on.
+    ComponentAccepted {
+        /// Its name.
+        name: String,
+        /// What for.
+        role: Role,
+        /// SHA-256 of its bytes.
+        digest: Digest,
+    },
+    /// A component failed by its own fault.
+    ComponentStruck {
+        /// Its name.
+        name: String,
+        /// What for.
+        role: Role,
+        /// SHA-256 of its bytes.
+        digest: Digest,
+        /// What it did.
+        why: String,
+        /// How many times by now.
+        strikes: u32,
+    },
+    /// A component failed by its own fault too often: it is not run any more until an admin enables it.
+    ComponentDisabled {
+        /// Its name.
+        name: String,
+        /// What for.
+        role: Role,
+        /// SHA-256 of its bytes.
+        digest: Digest,
+        /// Its last fault.
+        why: String,
+    },
+    /// A disabled component may run again, with a clean record.
+    ComponentEnabled {
+        /// Its name.
+        name: String,
+        /// What for.
+        role: Role,
+        /// SHA-256 of its bytes.
+        digest: Digest,
     },
     /// A model was trained.
     ModelTrained {
@@ -141,6 +200,9 @@ pub enum Fact {
         proposals: Vec<Proposal>,
         /// What they were told: with it a replay can ask them again.
         view: serde_json::Value,
+        /// Each rule that was asked, with what it did.
+        #[serde(default)]
+        asked: Vec<Transcript>,
     },
     /// A person asked for a plan (`plan INC-7 [playbook]`).
     PlanAsked {
@@ -157,8 +219,9 @@ pub enum Fact {
         expires_at: Timestamp,
         /// What the playbook was told. The real run is told the same.
         view: serde_json::Value,
-        /// The host calls of the dry run with their answers.
-        calls: Vec<HostCall>,
+        /// The dry run. `None` only in ledgers of before 0.2.
+        #[serde(default)]
+        ran: Option<Transcript>,
     },
     /// A dry run gave no plan, or a guardrail holds the plan back.
     PlanRefused {
@@ -166,6 +229,9 @@ pub enum Fact {
         playbook: String,
         /// Why, in words that say what to do.
         why: String,
+        /// The dry run, where there was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        dry_run: Option<Box<DryRun>>,
     },
     /// Somebody said yes to one plan.
     Approved {
@@ -195,6 +261,24 @@ pub enum Fact {
     RunStarted {
         /// The digest of the plan it carries out.
         digest: Digest,
+    },
+    /// What the playbook of a run was answered since the last such record: durable before the action that may rest on
+    /// it, so that a run that is cut off takes the same way again.
+    HostCalled {
+        /// The calls, in order.
+        calls: Vec<HostCall>,
+    },
+    /// The playbook of a run returned, or was stopped.
+    PlaybookEnded {
+        /// All that it asked and was answered, from its beginning, also across a restart of the daemon.
+        ran: Transcript,
+    },
+    /// The playbook was asked for its own word on the cure.
+    PlaybookChecked {
+        /// What it was told.
+        view: serde_json::Value,
+        /// What it did; its outcome is `{"ok": {"Ok": null}}` or `{"ok": {"Err": "why not"}}`.
+        ran: Transcript,
     },
     /// An action is about to be sent. Durable before it is sent, and so is its inverse.
     ActionIntended {
@@ -295,6 +379,11 @@ impl Fact {
             Self::Stopped { .. } => "stopped",
             Self::TailRepaired { .. } => "tail-repaired",
             Self::ComponentLoaded { .. } => "component-loaded",
+            Self::ComponentHeld { .. } => "component-held",
+            Self::ComponentAccepted { .. } => "component-accepted",
+            Self::ComponentStruck { .. } => "component-struck",
+            Self::ComponentDisabled { .. } => "component-disabled",
+            Self::ComponentEnabled { .. } => "component-enabled",
             Self::ModelTrained { .. } => "model-trained",
             Self::SourceFailed(_) => "source-failed",
             Self::SourceRecovered { .. } => "source-recovered",
@@ -312,6 +401,9 @@ impl Fact {
             Self::Expired { .. } => "expired",
             Self::Withdrawn { .. } => "withdrawn",
             Self::RunStarted { .. } => "run-started",
+            Self::HostCalled { .. } => "host-called",
+            Self::PlaybookEnded { .. } => "playbook-ended",
+            Self::PlaybookChecked { .. } => "playbook-checked",
             Self::ActionIntended { .. } => "action-intended",
             Self::ActionDone { .. } => "action-done",
             Self::ActionFailed { .. } => "action-failed",
@@ -365,4 +457,18 @@ pub struct VerdictEvidence {
     pub samples: u32,
     /// Samples among them that were normal.
     pub normal: u32,
+    /// The playbook's own reason to doubt a cure that the detector saw.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<String>,
+}
+
+/// What a dry run was told and did: with it a replay can do it again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DryRun {
+    /// The arguments.
+    pub args: Args,
+    /// What the playbook was told.
+    pub view: serde_json::Value,
+    /// What it did.
+    pub ran: Transcript,
 }

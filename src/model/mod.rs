@@ -4,6 +4,7 @@
 //! another stage.
 
 mod action;
+mod component;
 pub mod duration_text;
 mod event;
 mod id;
@@ -14,13 +15,16 @@ mod policy;
 mod reading;
 mod target;
 mod time;
+mod transcript;
 
 pub use action::{Action, ActionKind, Effect, Facet, SimulateError};
-pub use event::{Event, Fact, Record, Verdict, VerdictEvidence};
+pub use component::Role;
+pub use event::{DryRun, Event, Fact, Record, Verdict, VerdictEvidence};
 pub use id::{Digest, IncidentId, Person, RunId, ServiceId};
 pub use metric::{Badness, MetricSpec, Sample, SourceFault};
-pub use plan::{Args, HostCall, Inverse, Plan, PlannedAction, Proposal};
+pub use plan::{Args, Inverse, Plan, PlannedAction, Proposal};
 pub use policy::{ApprovalPolicy, Guard, Mode, Policy, VerifyPolicy};
 pub use reading::{Driver, Judge, Reading, Severity, Trend};
 pub use target::{Instance, TargetId, TargetIdError, TargetState};
 pub use time::{Clock, FakeClock, SystemClock, Timestamp, in_words};
+pub use transcript::{HostCall, LogLevel, LogLine, Transcript};

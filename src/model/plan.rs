@@ -127,14 +127,3 @@ impl fmt::Display for Plan {
         f.write_str(&lines.join("; "))
     }
 }
-
-/// One call of a component to its host, with the answer: what a replay feeds back.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct HostCall {
-    /// `interface.function`.
-    pub call: String,
-    /// The arguments.
-    pub input: serde_json::Value,
-    /// The answer.
-    pub output: serde_json::Value,
-}

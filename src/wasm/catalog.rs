@@ -2,19 +2,29 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use futures::future::join_all;
 
 use super::{Host, LoadError, Playbook, Rule};
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Role {
-    Playbook,
-    Rule,
-}
+use crate::model::{ActionKind, Digest, Role};
 
 /// Role, name and bytes of each stock component; written by build.rs.
 pub(super) const STOCK: &[(Role, &str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/components.rs"));
+
+/// The bytes of the stock component with this digest: one that this binary carries.
+#[must_use]
+pub fn stock(digest: Digest) -> Option<&'static [u8]> {
+    static DIGESTS: LazyLock<Vec<(Digest, &'static [u8])>> =
+        LazyLock::new(|| STOCK.iter().map(|(_, _, bytes)| (Digest::of(bytes), *bytes)).collect());
+    DIGESTS.iter().find(|(known, _)| *known == digest).map(|(_, bytes)| *bytes)
+}
+
+/// The bytes of the stock component of this name.
+#[must_use]
+pub fn stock_named(name: &str) -> Option<&'static [u8]> {
+    STOCK.iter().find(|(_, known, _)| *known == name).map(|(_, _, bytes)| *bytes)
+}
 
 /// Every playbook and rule that can be run, by the name that it gives itself.
 #[derive(Clone, Debug, Default)]
@@ -36,7 +46,17 @@ impl Catalog {
         let mut own = Vec::new();
         for (role, dir) in [(Role::Playbook, playbooks_dir), (Role::Rule, rules_dir)] {
             if let Some(dir) = dir {
-                read_folder(role, dir, host.limits().component_bytes, &mut own, &mut errors).await;
+                match read_folder(dir, host.limits().component_bytes).await {
+                    Ok(files) => {
+                        for (path, bytes) in files {
+                            match bytes {
+                                Ok(bytes) => own.push((role, path.display().to_string(), bytes)),
+                                Err(error) => errors.push(error),
+                            }
+                        }
+                    }
+                    Err(error) => errors.push(error),
+                }
             }
         }
         catalog.add(host, own, &mut errors).await;
@@ -46,34 +66,48 @@ impl Catalog {
     async fn add(&mut self, host: &Host, files: Vec<(Role, String, Vec<u8>)>, errors: &mut Vec<LoadError>) {
         // All at once: compiling is most of it, and each is compiled on a thread of its own.
         let loading = files.into_iter().map(|(role, file, bytes)| async move {
-            let loaded = match role {
-                Role::Playbook => Loaded::Playbook(host.load_playbook(&file, bytes).await?),
-                Role::Rule => Loaded::Rule(host.load_rule(&file, bytes).await?),
-            };
-            Ok((file, loaded))
+            let component = Component::load(host, role, &file, bytes).await?;
+            Ok((file, component))
         });
         let mut names = BTreeSet::new();
         for loaded in join_all(loading).await {
-            let (file, loaded) = match loaded {
+            let (file, component) = match loaded {
                 Ok(loaded) => loaded,
                 Err(error) => {
                     errors.push(error);
                     continue;
                 }
             };
-            let (role, name) = match &loaded {
-                Loaded::Playbook(playbook) => (Role::Playbook, playbook.name().to_owned()),
-                Loaded::Rule(rule) => (Role::Rule, rule.name().to_owned()),
-            };
-            if !names.insert((role, name.clone())) {
-                errors.push(LoadError::SameName { file, name });
+            if !names.insert((component.role(), component.name().to_owned())) {
+                errors.push(LoadError::SameName { file, name: component.name().to_owned() });
                 continue;
             }
-            match loaded {
-                Loaded::Playbook(playbook) => drop(self.playbooks.insert(name, playbook)),
-                Loaded::Rule(rule) => drop(self.rules.insert(name, rule)),
-            }
+            self.insert(component);
         }
+    }
+
+    /// Puts a component in, in place of one of the same role and name.
+    pub fn insert(&mut self, component: Component) {
+        let name = component.name().to_owned();
+        match component {
+            Component::Playbook(playbook) => drop(self.playbooks.insert(name, playbook)),
+            Component::Rule(rule) => drop(self.rules.insert(name, rule)),
+        }
+    }
+
+    /// The component of this role and name.
+    #[must_use]
+    pub fn get(&self, role: Role, name: &str) -> Option<Component> {
+        match role {
+            Role::Playbook => self.playbooks.get(name).cloned().map(Component::Playbook),
+            Role::Rule => self.rules.get(name).cloned().map(Component::Rule),
+        }
+    }
+
+    /// Everything in it.
+    pub fn components(&self) -> impl Iterator<Item = Component> {
+        let playbooks = self.playbooks.values().cloned().map(Component::Playbook);
+        playbooks.chain(self.rules.values().cloned().map(Component::Rule))
     }
 
     /// The playbook of this name.
@@ -99,45 +133,97 @@ impl Catalog {
     }
 }
 
-enum Loaded {
+/// A component that was loaded, whatever its role. Clones share the compiled code.
+#[derive(Clone, Debug)]
+pub enum Component {
+    /// It remediates.
     Playbook(Playbook),
+    /// It proposes.
     Rule(Rule),
 }
 
-/// The `*.wasm` files of a folder, in the order of their names.
-async fn read_folder(
-    role: Role,
-    dir: &Path,
-    limit: usize,
-    files: &mut Vec<(Role, String, Vec<u8>)>,
-    errors: &mut Vec<LoadError>,
-) {
-    let unreadable = |path: &Path, e: std::io::Error| LoadError::Read { path: path.to_owned(), why: e.to_string() };
-    let mut entries = match tokio::fs::read_dir(dir).await {
-        Ok(entries) => entries,
-        Err(e) => return errors.push(unreadable(dir, e)),
-    };
-    let mut paths: Vec<PathBuf> = Vec::new();
-    loop {
-        match entries.next_entry().await {
-            Ok(Some(entry)) => paths.push(entry.path()),
-            Ok(None) => break,
-            Err(e) => return errors.push(unreadable(dir, e)),
+impl Component {
+    /// Loads a component for this role.
+    ///
+    /// # Errors
+    /// Any [`LoadError`], with `file` in its text.
+    pub async fn load(host: &Host, role: Role, file: &str, bytes: Vec<u8>) -> Result<Self, LoadError> {
+        Ok(match role {
+            Role::Playbook => Self::Playbook(host.load_playbook(file, bytes).await?),
+            Role::Rule => Self::Rule(host.load_rule(file, bytes).await?),
+        })
+    }
+
+    /// What it is for.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        match self {
+            Self::Playbook(_) => Role::Playbook,
+            Self::Rule(_) => Role::Rule,
         }
+    }
+
+    /// What it calls itself.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Playbook(playbook) => playbook.name(),
+            Self::Rule(rule) => rule.name(),
+        }
+    }
+
+    /// SHA-256 of its bytes.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        match self {
+            Self::Playbook(playbook) => playbook.digest(),
+            Self::Rule(rule) => rule.digest(),
+        }
+    }
+
+    /// The kinds of action that it imports; a rule imports none.
+    #[must_use]
+    pub fn wants(&self) -> BTreeSet<ActionKind> {
+        match self {
+            Self::Playbook(playbook) => playbook.wants().clone(),
+            Self::Rule(_) => BTreeSet::new(),
+        }
+    }
+}
+
+/// The stock components: role, name and bytes.
+pub fn stock_components() -> impl Iterator<Item = (Role, &'static str, &'static [u8])> {
+    STOCK.iter().copied()
+}
+
+/// A `*.wasm` file of a folder, with its bytes or why it cannot be read.
+pub type ComponentFile = (PathBuf, Result<Vec<u8>, LoadError>);
+
+/// The `*.wasm` files of a folder, in the order of their names. None larger than `limit` bytes is read.
+///
+/// # Errors
+/// When the folder cannot be listed.
+pub async fn read_folder(dir: &Path, limit: usize) -> Result<Vec<ComponentFile>, LoadError> {
+    let unreadable = |path: &Path, e: std::io::Error| LoadError::Read { path: path.to_owned(), why: e.to_string() };
+    let mut entries = tokio::fs::read_dir(dir).await.map_err(|e| unreadable(dir, e))?;
+    let mut paths: Vec<PathBuf> = Vec::new();
+    while let Some(entry) = entries.next_entry().await.map_err(|e| unreadable(dir, e))? {
+        paths.push(entry.path());
     }
     paths.retain(|path| path.extension().is_some_and(|e| e == "wasm"));
     paths.sort();
+    let mut files = Vec::new();
     for path in paths {
-        let file = path.display().to_string();
-        // Asked before it is read: a huge file must not be held in memory to be refused.
-        let size = tokio::fs::metadata(&path).await.map(|m| usize::try_from(m.len()).unwrap_or(usize::MAX));
-        match size {
-            Ok(bytes) if bytes > limit => errors.push(LoadError::TooLarge { file, bytes, limit }),
-            Ok(_) => match tokio::fs::read(&path).await {
-                Ok(bytes) => files.push((role, file, bytes)),
-                Err(e) => errors.push(unreadable(&path, e)),
+        // Asked before it is read: a huge file must not be held in memory to be refused, and a pipe must not be waited for.
+        let bytes = match tokio::fs::metadata(&path).await {
+            Ok(meta) if !meta.is_file() => continue,
+            Ok(meta) => match usize::try_from(meta.len()).unwrap_or(usize::MAX) {
+                bytes if bytes > limit => Err(LoadError::TooLarge { file: path.display().to_string(), bytes, limit }),
+                _ => tokio::fs::read(&path).await.map_err(|e| unreadable(&path, e)),
             },
-            Err(e) => errors.push(unreadable(&path, e)),
-        }
+            Err(e) => Err(unreadable(&path, e)),
+        };
+        files.push((path, bytes));
     }
+    Ok(files)
 }

@@ -193,7 +193,8 @@ impl Param {
     }
 }
 
-/// Names go into cards, commands and configs.
-pub(super) fn is_a_name(text: &str) -> bool {
+/// Can this be the name of a component? Names go into cards, commands and configs.
+#[must_use]
+pub fn is_a_name(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use wasmtime::component::{Resource, ResourceTable};
 
-use super::bindings::playbook::suture::{cache, incident, isolate, log, observe, restart, scale, traffic, types};
+use super::bindings::playbook::suture::{
+    cache, incident, isolate, log, metrics, restart, scale, state, traffic, types,
+};
 use super::limits::{Counters, Limits, NAME, SENTENCE, shown};
-use super::run::{LogLevel, LogLine};
-use super::{HostError, IncidentView, World};
-use crate::model::{Action, HostCall, Severity, TargetId, TargetState, Trend};
+use super::wasi::Slot;
+use super::{HostError, IncidentView, Notes, World};
+use crate::model::{Action, HostCall, LogLevel, LogLine, Severity, TargetId, TargetState, Trend};
 
 use types::types as wit;
 
@@ -21,11 +23,14 @@ pub struct Handle(TargetId);
 
 /// One run: everything that a store holds.
 pub(super) struct RunState {
-    view: Arc<IncidentView>,
+    pub(super) view: Arc<IncidentView>,
     world: Box<dyn World>,
     table: ResourceTable,
     calls_left: u32,
-    log_left: usize,
+    pub(super) log_left: usize,
+    state_bytes: usize,
+    /// The notes with what this run has written.
+    notes: Notes,
     pub(super) counters: Counters,
     /// What was called and answered so far.
     pub(super) calls: Vec<HostCall>,
@@ -35,23 +40,39 @@ pub(super) struct RunState {
     pub(super) pending: Option<(&'static str, Value)>,
     /// The host ended the run because of too many calls.
     pub(super) flooded: bool,
+    /// The host ended the run because its record became too large.
+    pub(super) too_much: bool,
+    record_left: usize,
+    /// Filled by the first call of a component that imports it.
+    pub(super) wasi: Slot,
 }
 
 impl RunState {
     pub(super) fn new(view: Arc<IncidentView>, world: Box<dyn World>, limits: &Limits, calls: u32) -> Self {
+        let notes = view.notes.clone();
         Self {
             view,
             world,
             table: ResourceTable::new(),
             calls_left: calls,
             log_left: limits.log_bytes,
+            state_bytes: limits.state_bytes,
+            notes,
             counters: Counters::new(limits),
             calls: Vec::new(),
             log: Vec::new(),
             log_dropped: 0,
             pending: None,
             flooded: false,
+            too_much: false,
+            record_left: limits.record_bytes,
+            wasi: Slot::default(),
         }
+    }
+
+    /// The notes, when the run changed them.
+    pub(super) fn notes_changed(&self) -> Option<Notes> {
+        (self.notes != self.view.notes).then(|| self.notes.clone())
     }
 
     /// Counts a call. Past the budget the run ends: most calls have no error to return, and a component that calls
@@ -69,8 +90,38 @@ impl RunState {
         }
     }
 
-    fn record(&mut self, call: &str, input: Value, output: Value) {
+    /// Takes what was printed into the log. Before each line that the component logs, so that the order is its own.
+    pub(super) fn log_printed(&mut self, at_end: bool) {
+        let (lines, dropped) = self.wasi.take_printed(at_end);
+        self.log_dropped += dropped;
+        for (level, message) in lines {
+            let takes = message.len() + super::wasi::PER_LINE;
+            self.log_line(level, message, takes);
+        }
+    }
+
+    /// Logs a line that `takes` so many bytes of the budget.
+    fn log_line(&mut self, level: LogLevel, message: String, takes: usize) {
+        match self.log_left.checked_sub(takes) {
+            Some(left) => {
+                self.log_left = left;
+                self.log.push(LogLine { level, message });
+            }
+            None => self.log_dropped += 1,
+        }
+    }
+
+    /// Puts a call down. What a run leaves in the ledger is bounded in bytes: past that it ends, for a record that is too
+    /// large could not be kept, and a run that is not recorded must not go on.
+    fn record(&mut self, call: &str, input: Value, output: Value) -> wasmtime::Result<()> {
+        let bytes = call.len() + weight(&input) + weight(&output);
+        let Some(left) = self.record_left.checked_sub(bytes) else {
+            self.too_much = true;
+            return Err(wasmtime::Error::msg("out of the run's room in the ledger"));
+        };
+        self.record_left = left;
         self.calls.push(HostCall { call: call.to_owned(), input, output });
+        Ok(())
     }
 
     fn target(&self, handle: &Resource<Handle>) -> wasmtime::Result<TargetId> {
@@ -88,18 +139,37 @@ impl RunState {
         let answer = match action {
             Ok(action) => {
                 self.pending = Some((call, input.clone()));
+                self.world.asked(self.calls.len());
                 let answer = self.world.act(action).await;
                 self.pending = None;
                 answer
             }
             Err(error) => Err(error),
         };
-        let output = match &answer {
-            Ok(receipt) => json!({ "ok": receipt }),
-            Err(error) => json!({ "error": error }),
-        };
-        self.record(call, input, output);
+        self.record(call, input, answered(&answer))?;
         Ok(answer.map_err(Into::into))
+    }
+}
+
+/// The record's name of looking at a target.
+pub(super) const LOOK: &str = "incident.target.state";
+
+/// An answer as it is recorded.
+pub(super) fn answered<T: serde::Serialize>(answer: &Result<T, HostError>) -> Value {
+    match answer {
+        Ok(answer) => json!({ "ok": answer }),
+        Err(error) => json!({ "error": error }),
+    }
+}
+
+/// About the bytes of a value as JSON: what is counted need not be exact, and is counted at each call.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) => 5,
+        Value::Number(_) => 12,
+        Value::String(text) => text.len() + 3,
+        Value::Array(items) => 2 + items.iter().map(weight).sum::<usize>(),
+        Value::Object(fields) => 2 + fields.iter().map(|(name, value)| name.len() + 4 + weight(value)).sum::<usize>(),
     }
 }
 
@@ -128,15 +198,27 @@ impl incident::incident::HostTarget for RunState {
     async fn name(&mut self, target: Resource<Handle>) -> wasmtime::Result<String> {
         self.count()?;
         let name = self.target(&target)?.to_string();
-        self.record("incident.target.name", json!({ "handle": target.rep() }), json!(name));
+        self.record("incident.target.name", json!({ "handle": target.rep() }), json!(name))?;
         Ok(name)
     }
 
     async fn kind(&mut self, target: Resource<Handle>) -> wasmtime::Result<String> {
         self.count()?;
         let kind = self.target(&target)?.kind().to_owned();
-        self.record("incident.target.kind", json!({ "handle": target.rep() }), json!(kind));
+        self.record("incident.target.kind", json!({ "handle": target.rep() }), json!(kind))?;
         Ok(kind)
+    }
+
+    async fn state(&mut self, t: Resource<Handle>) -> wasmtime::Result<Result<wit::TargetState, wit::HostError>> {
+        self.count()?;
+        let target = self.target(&t)?;
+        let input = json!({ "target": target });
+        self.pending = Some((LOOK, input.clone()));
+        self.world.asked(self.calls.len());
+        let answer = self.world.observe(&target).await;
+        self.pending = None;
+        self.record(LOOK, input, answered(&answer))?;
+        Ok(answer.map(Into::into).map_err(Into::into))
     }
 
     async fn drop(&mut self, target: Resource<Handle>) -> wasmtime::Result<()> {
@@ -153,7 +235,7 @@ impl incident::incident::Host for RunState {
             "id": view.id.to_string(), "service": view.service, "severity": view.severity, "risk": view.risk,
             "since": view.since, "drivers": view.drivers, "tried": view.tried,
         });
-        self.record("incident.current", Value::Null, output);
+        self.record("incident.current", Value::Null, output)?;
         Ok(incident::incident::Incident {
             id: view.id.to_string(),
             service: view.service.to_string(),
@@ -169,48 +251,32 @@ impl incident::incident::Host for RunState {
         self.count()?;
         let view = Arc::clone(&self.view);
         let ids: Vec<_> = view.targets.iter().map(|(id, _)| id.clone()).collect();
-        self.record("incident.targets", Value::Null, json!(ids));
+        self.record("incident.targets", Value::Null, json!(ids))?;
         ids.into_iter().map(|id| Ok(self.table.push(Handle(id))?)).collect()
     }
 }
 
-impl observe::observe::Host for RunState {
-    async fn state(&mut self, t: Resource<Handle>) -> wasmtime::Result<Result<wit::TargetState, wit::HostError>> {
-        const CALL: &str = "observe.state";
-        self.count()?;
-        let target = self.target(&t)?;
-        let input = json!({ "target": target });
-        self.pending = Some((CALL, input.clone()));
-        let answer = self.world.observe(&target).await;
-        self.pending = None;
-        let output = match &answer {
-            Ok(state) => json!({ "ok": state }),
-            Err(error) => json!({ "error": error }),
-        };
-        self.record(CALL, input, output);
-        Ok(answer.map(Into::into).map_err(Into::into))
-    }
-
-    async fn metrics(&mut self) -> wasmtime::Result<Vec<wit::Metric>> {
+impl metrics::metrics::Host for RunState {
+    async fn latest(&mut self) -> wasmtime::Result<Vec<wit::Metric>> {
         self.count()?;
         let view = Arc::clone(&self.view);
-        self.record("observe.metrics", Value::Null, json!(view.metrics));
-        Ok(metrics(&view.metrics))
+        self.record("metrics.latest", Value::Null, json!(view.metrics))?;
+        Ok(of_sample(&view.metrics))
     }
 
-    async fn metrics_by_instance(&mut self) -> wasmtime::Result<Vec<wit::InstanceMetrics>> {
+    async fn latest_by_instance(&mut self) -> wasmtime::Result<Vec<wit::InstanceMetrics>> {
         self.count()?;
         let view = Arc::clone(&self.view);
-        self.record("observe.metrics-by-instance", Value::Null, json!(view.instance_metrics));
+        self.record("metrics.latest-by-instance", Value::Null, json!(view.instance_metrics))?;
         let one = |(instance, values): &(String, Vec<(String, f64)>)| wit::InstanceMetrics {
             instance: instance.clone(),
-            metrics: metrics(values),
+            metrics: of_sample(values),
         };
         Ok(view.instance_metrics.iter().map(one).collect())
     }
 }
 
-fn metrics(values: &[(String, f64)]) -> Vec<wit::Metric> {
+fn of_sample(values: &[(String, f64)]) -> Vec<wit::Metric> {
     values.iter().map(|(name, value)| wit::Metric { name: name.clone(), value: *value }).collect()
 }
 
@@ -271,6 +337,42 @@ impl cache::cache::Host for RunState {
     }
 }
 
+/// Longest key of a note in bytes.
+const KEY: usize = 64;
+
+impl state::state::Host for RunState {
+    async fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
+        self.count()?;
+        let value = self.notes.get(&key).cloned();
+        self.record("state.get", json!({ "key": shown(&key, KEY) }), json!(value))?;
+        Ok(value)
+    }
+
+    async fn set(&mut self, key: String, value: String) -> wasmtime::Result<Result<(), wit::HostError>> {
+        self.count()?;
+        let input = json!({ "key": shown(&key, KEY), "bytes": value.len() });
+        let kept: usize = self.notes.iter().filter(|(k, _)| **k != key).map(|(k, v)| k.len() + v.len()).sum();
+        let answer = if key.is_empty() || key.len() > KEY || key.chars().any(char::is_control) {
+            Err(HostError::Conflict(format!("no note can have the key `{}`", shown(&key, KEY))))
+        } else if kept + key.len() + value.len() > self.state_bytes {
+            let most = self.state_bytes;
+            Err(HostError::OverBudget(format!("a playbook may keep {most} bytes of notes for one service")))
+        } else {
+            self.notes.insert(key, value);
+            Ok(())
+        };
+        self.record("state.set", input, answered(&answer))?;
+        Ok(answer.map_err(Into::into))
+    }
+
+    async fn remove(&mut self, key: String) -> wasmtime::Result<()> {
+        self.count()?;
+        self.notes.remove(&key);
+        self.record("state.remove", json!({ "key": shown(&key, KEY) }), Value::Null)?;
+        Ok(())
+    }
+}
+
 impl log::log::Host for RunState {
     async fn write(&mut self, level: log::log::Level, message: String) -> wasmtime::Result<()> {
         self.count()?;
@@ -280,13 +382,9 @@ impl log::log::Host for RunState {
             log::log::Level::Warn => LogLevel::Warn,
         };
         let message = shown(&message, SENTENCE);
-        match self.log_left.checked_sub(message.len()) {
-            Some(left) => {
-                self.log_left = left;
-                self.log.push(LogLine { level, message });
-            }
-            None => self.log_dropped += 1,
-        }
+        self.log_printed(false);
+        let takes = message.len();
+        self.log_line(level, message, takes);
         Ok(())
     }
 }

@@ -7,26 +7,32 @@ use wasmtime::ResourceLimiter;
 /// What one run may use at most. Always on; a run that goes past one ends with an error that names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// One deadline over guest and host time for everything that does not act: describing, validating, proposing, dry
-    /// runs. Wall time, so generous: a loaded machine must not fail an innocent component.
+    /// One deadline over guest and host time for what only the component does: describing, validating, proposing, its
+    /// word on a cure. Wall time, so generous: a loaded machine must not fail an innocent component.
     pub wall: Duration,
-    /// The same for a real run, in which the host waits for platforms to do what was asked.
+    /// The same for a dry run, in which the host looks at targets while a person waits.
+    pub wall_dry_run: Duration,
+    /// The same for a real run: actions wait until they took effect, which is minutes on a slow platform.
     pub wall_acting: Duration,
     /// Units of work, about one an instruction: the reproducible budget. Half a second or so of computing; the stock
     /// components use less than a ten-thousandth.
     pub fuel: u64,
-    /// All linear memories together. Interpreters (Python, JavaScript) start at 20 to 40 MB.
+    /// All linear memories together. Interpreters (Python, JavaScript) take 9 to 13 MiB.
     pub memory_bytes: usize,
-    /// All tables together. Interpreters need about ten thousand.
+    /// All tables together. Interpreters need six to eight thousand.
     pub table_elements: usize,
     /// Core instances in one component; an ordinary one has four, an interpreter with libraries thirty.
     pub instances: usize,
     /// Calls to the host. Every one of them is recorded in the ledger, so this bounds a record, too.
     pub host_calls: u32,
+    /// Bytes of all its calls with their answers, about: a run is one record in the ledger, which has an end.
+    pub record_bytes: usize,
     /// Bytes a component may hand over in one call to the host: texts and lists together.
     pub call_bytes: usize,
     /// Bytes of log lines; what is more is dropped and counted.
     pub log_bytes: usize,
+    /// Bytes of notes, keys and values together, that a playbook keeps for one service.
+    pub state_bytes: usize,
     /// Size of a component's file. Interpreters make 12 to 18 MB.
     pub component_bytes: usize,
 }
@@ -35,14 +41,17 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             wall: Duration::from_secs(10),
-            wall_acting: Duration::from_secs(300),
+            wall_dry_run: Duration::from_secs(30),
+            wall_acting: Duration::from_secs(15 * 60),
             fuel: 500_000_000,
             memory_bytes: 128 << 20,
             table_elements: 100_000,
             instances: 100,
             host_calls: 200,
+            record_bytes: 1 << 20,
             call_bytes: 64 << 10,
             log_bytes: 16 << 10,
+            state_bytes: 16 << 10,
             component_bytes: 64 << 20,
         }
     }

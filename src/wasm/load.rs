@@ -1,6 +1,6 @@
 //! From bytes to a playbook or a rule that can be run, or to an error that says what is wrong with the file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,19 +8,23 @@ use std::time::Duration;
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 
 use super::bindings::playbook::PlaybookPre;
-use super::bindings::playbook::suture::{cache, incident, isolate, log, observe, restart, scale, traffic, types};
+use super::bindings::playbook::suture::{
+    cache, incident, isolate, log, metrics, restart, scale, state, traffic, types,
+};
 use super::bindings::rule::RulePre;
+use super::bindings::verifying::VerifyingPlaybookPre;
 use super::engine::Ticking;
 use super::error::VERSION;
 use super::host::RunState;
 use super::limits::{SENTENCE, shown};
 use super::run::{self, OneRun, OnlyLooking, Ran};
-use super::{Description, IncidentView, Limits, LoadError, RunError, World};
+use super::{Description, IncidentView, Limits, LoadError, RunError, World, wasi};
 use crate::model::{ActionKind, Args, Digest, IncidentId, Proposal, ServiceId, Severity, Timestamp};
 
 /// Where the two kinds of component say what they are, without the version.
 const REMEDY: &str = "suture:plugin/remedy";
 const ADVICE: &str = "suture:plugin/advice";
+const CHECK: &str = "suture:plugin/check";
 
 /// Loads and runs components. One for the whole daemon; clones share it.
 #[derive(Clone)]
@@ -40,9 +44,24 @@ pub(super) struct Inner {
 pub struct Playbook {
     inner: Arc<Inner>,
     pre: PlaybookPre<RunState>,
+    /// Where it has a word in the verdict.
+    check: Option<VerifyingPlaybookPre<RunState>>,
     description: Arc<Description>,
     digest: Digest,
-    wants: Arc<BTreeSet<ActionKind>>,
+    imports: Arc<Imports>,
+}
+
+/// What a component needs of its host.
+#[derive(Debug, Default)]
+struct Imports {
+    /// The names with versions, in the component's order.
+    names: Vec<String>,
+    /// The kinds of action among them.
+    wants: BTreeSet<ActionKind>,
+    /// The version of the contract that its main export is of.
+    contract: String,
+    /// What saying what it is took.
+    describe_fuel: u64,
 }
 
 /// A rule that was loaded, described and can be asked. Clones share the compiled code.
@@ -52,6 +71,7 @@ pub struct Rule {
     pre: RulePre<RunState>,
     description: Arc<Description>,
     digest: Digest,
+    imports: Arc<Imports>,
 }
 
 impl Host {
@@ -78,7 +98,11 @@ impl Host {
     /// Any [`LoadError`], with `file` in its text.
     pub async fn load_playbook(&self, file: &str, bytes: Vec<u8>) -> Result<Playbook, LoadError> {
         let digest = Digest::of(&bytes);
-        let (wants, pre) = self.compile(file, bytes, Role::Playbook).await?;
+        let (mut imports, pre) = self.compile(file, bytes, Role::Playbook).await?;
+        let checks =
+            pre.component().component_type().exports(&self.inner.ticking.engine).any(|(name, _)| is(name, CHECK));
+        let check = checks.then(|| VerifyingPlaybookPre::new(pre.clone()).map_err(|e| other_contract(file, &e)));
+        let check = check.transpose()?;
         let pre = PlaybookPre::new(pre).map_err(|e| other_contract(file, &e))?;
         let mut run = self.aside().map_err(|why| LoadError::Describe { file: file.to_owned(), why })?;
         let store = &mut run.store;
@@ -88,11 +112,13 @@ impl Host {
         })
         .await
         .ok();
-        let said = run.ended(said).result.map_err(|why| LoadError::Describe { file: file.to_owned(), why })?;
+        let ended = run.ended(said);
+        imports.describe_fuel = ended.fuel;
+        let said = ended.result.map_err(|why| LoadError::Describe { file: file.to_owned(), why })?;
         let description =
             Description::of_playbook(said).map_err(|why| LoadError::BadDescription { file: file.to_owned(), why })?;
         let inner = Arc::clone(&self.inner);
-        Ok(Playbook { inner, pre, description: Arc::new(description), digest, wants: Arc::new(wants) })
+        Ok(Playbook { inner, pre, check, description: Arc::new(description), digest, imports: Arc::new(imports) })
     }
 
     /// The same for a rule.
@@ -101,7 +127,7 @@ impl Host {
     /// Any [`LoadError`], with `file` in its text.
     pub async fn load_rule(&self, file: &str, bytes: Vec<u8>) -> Result<Rule, LoadError> {
         let digest = Digest::of(&bytes);
-        let (_, pre) = self.compile(file, bytes, Role::Rule).await?;
+        let (mut imports, pre) = self.compile(file, bytes, Role::Rule).await?;
         let pre = RulePre::new(pre).map_err(|e| other_contract(file, &e))?;
         let mut run = self.aside().map_err(|why| LoadError::Describe { file: file.to_owned(), why })?;
         let store = &mut run.store;
@@ -111,10 +137,13 @@ impl Host {
         })
         .await
         .ok();
-        let said = run.ended(said).result.map_err(|why| LoadError::Describe { file: file.to_owned(), why })?;
+        let ended = run.ended(said);
+        imports.describe_fuel = ended.fuel;
+        let said = ended.result.map_err(|why| LoadError::Describe { file: file.to_owned(), why })?;
         let description =
             Description::of_rule(&said).map_err(|why| LoadError::BadDescription { file: file.to_owned(), why })?;
-        Ok(Rule { inner: Arc::clone(&self.inner), pre, description: Arc::new(description), digest })
+        let (inner, imports) = (Arc::clone(&self.inner), Arc::new(imports));
+        Ok(Rule { inner, pre, description: Arc::new(description), digest, imports })
     }
 
     /// A run outside of any incident, without a single host call: for describing and validating.
@@ -127,7 +156,7 @@ impl Host {
         file: &str,
         bytes: Vec<u8>,
         role: Role,
-    ) -> Result<(BTreeSet<ActionKind>, InstancePre<RunState>), LoadError> {
+    ) -> Result<(Imports, InstancePre<RunState>), LoadError> {
         let limit = self.inner.limits.component_bytes;
         if bytes.len() > limit {
             return Err(LoadError::TooLarge { file: file.to_owned(), bytes: bytes.len(), limit });
@@ -146,19 +175,19 @@ impl Host {
             .await
             .map_err(|e| broken(e.to_string()))?
             .map_err(|e| broken(format!("{e:#}")))?;
-        let wants = self.prove_imports(file, &component, role)?;
-        self.prove_exports(file, &component, role)?;
+        let mut imports = self.prove_imports(file, &component, role)?;
+        imports.contract = self.prove_exports(file, &component, role)?;
         let linker = match role {
             Role::Playbook => &self.inner.playbooks,
             Role::Rule => &self.inner.rules,
         };
         let pre = linker.instantiate_pre(&component).map_err(|e| other_contract(file, &e))?;
-        Ok((wants, pre))
+        Ok((imports, pre))
     }
 
-    /// Everything imported must be ours; gives the capabilities among it.
-    fn prove_imports(&self, file: &str, component: &Component, role: Role) -> Result<BTreeSet<ActionKind>, LoadError> {
-        let mut wants = BTreeSet::new();
+    /// Everything imported must be ours, or of the part of WASI that is stubbed; gives the capabilities among it.
+    fn prove_imports(&self, file: &str, component: &Component, role: Role) -> Result<Imports, LoadError> {
+        let mut imports = Imports::default();
         let ty = component.component_type();
         for (import, _) in ty.imports(&self.inner.ticking.engine) {
             let refuse =
@@ -166,50 +195,67 @@ impl Host {
             let (interface, version) = import.split_once('@').unwrap_or((import, ""));
             let capability = ActionKind::ALL.into_iter().find(|k| interface == format!("suture:{k}/{k}"));
             let is_plain =
-                ["types", "incident", "observe", "log"].iter().any(|n| interface == format!("suture:{n}/{n}"));
+                ["types", "incident", "metrics", "log"].iter().any(|n| interface == format!("suture:{n}/{n}"));
             match capability {
                 Some(kind) if role == Role::Playbook => {
-                    wants.insert(kind);
+                    imports.wants.insert(kind);
                 }
                 Some(_) => return Err(refuse("a rule may not: rules look and propose, playbooks act".to_owned())),
                 None if is_plain => {}
+                None if interface == "suture:state/state" && role == Role::Playbook => {}
+                None if interface == "suture:state/state" => {
+                    return Err(refuse("a rule may not: rules look and propose, playbooks keep notes".to_owned()));
+                }
                 None if interface.starts_with("wasi:") => {
-                    return Err(refuse(
-                        "is the system interface WASI; components get no files, network, clock or environment. \
-                         Build for wasm32-unknown-unknown, which has none"
-                            .to_owned(),
-                    ));
+                    wasi::prove(import).map_err(refuse)?;
+                    imports.names.push(import.to_owned());
+                    continue;
                 }
                 None => {
-                    let known = "suture:incident, observe, log, scale, restart, traffic, isolate and cache";
+                    let known = "suture:incident, metrics, state, log, scale, restart, traffic, isolate and cache";
                     return Err(refuse(format!("this host does not have; it has {known}")));
                 }
             }
-            if version != VERSION {
+            if !is_served(version) {
                 return Err(refuse(format!("this host has in version {VERSION}: build with this host's wit folder")));
             }
+            imports.names.push(import.to_owned());
         }
-        Ok(wants)
+        Ok(imports)
     }
 
-    fn prove_exports(&self, file: &str, component: &Component, role: Role) -> Result<(), LoadError> {
+    /// It must offer what its role is called by; gives the version of the contract that it offers it in.
+    fn prove_exports(&self, file: &str, component: &Component, role: Role) -> Result<String, LoadError> {
         let ty = component.component_type();
-        let has = |interface: &str| {
-            ty.exports(&self.inner.ticking.engine).any(|(name, _)| name.split_once('@') == Some((interface, VERSION)))
+        let version_of = |interface: &str| {
+            let mut exports = ty.exports(&self.inner.ticking.engine);
+            exports.find(|(name, _)| is(name, interface)).and_then(|(name, _)| Some(name.split_once('@')?.1.to_owned()))
         };
         let (wanted, other, hint) = match role {
             Role::Playbook => (REMEDY, ADVICE, ": it is a rule, and belongs in the folder of rules"),
             Role::Rule => (ADVICE, REMEDY, ": it is a playbook, and belongs in the folder of playbooks"),
         };
-        if has(wanted) {
-            return Ok(());
+        if let Some(version) = version_of(wanted) {
+            return Ok(version);
         }
         Err(LoadError::MissingExport {
             file: file.to_owned(),
             interface: format!("{wanted}@{VERSION}"),
-            hint: if has(other) { hint.to_owned() } else { String::new() },
+            hint: if version_of(other).is_some() { hint.to_owned() } else { String::new() },
         })
     }
+}
+
+/// Is this the name of that interface in a version that is served?
+fn is(name: &str, interface: &str) -> bool {
+    name.split_once('@').is_some_and(|(i, version)| i == interface && is_served(version))
+}
+
+/// Imports are matched by semantic version, so every version of the same major one is tried; whatever a later minor one
+/// has and this host has not is found when the component is linked.
+fn is_served(version: &str) -> bool {
+    let major = |version: &str| version.split('.').next().map(str::to_owned);
+    major(version) == major(VERSION)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -223,7 +269,7 @@ fn linker(ticking: &Ticking, acting: bool) -> wasmtime::Result<Linker<RunState>>
     let mut linker = Linker::new(&ticking.engine);
     types::types::add_to_linker::<_, Own>(&mut linker, |s| s)?;
     incident::incident::add_to_linker::<_, Own>(&mut linker, |s| s)?;
-    observe::observe::add_to_linker::<_, Own>(&mut linker, |s| s)?;
+    metrics::metrics::add_to_linker::<_, Own>(&mut linker, |s| s)?;
     log::log::add_to_linker::<_, Own>(&mut linker, |s| s)?;
     if acting {
         scale::scale::add_to_linker::<_, Own>(&mut linker, |s| s)?;
@@ -231,7 +277,9 @@ fn linker(ticking: &Ticking, acting: bool) -> wasmtime::Result<Linker<RunState>>
         traffic::traffic::add_to_linker::<_, Own>(&mut linker, |s| s)?;
         isolate::isolate::add_to_linker::<_, Own>(&mut linker, |s| s)?;
         cache::cache::add_to_linker::<_, Own>(&mut linker, |s| s)?;
+        state::state::add_to_linker::<_, Own>(&mut linker, |s| s)?;
     }
+    wasi::add_to_linker(&mut linker)?;
     Ok(linker)
 }
 
@@ -251,6 +299,7 @@ fn aside(inner: &Arc<Inner>) -> Result<OneRun, RunError> {
         metrics: Vec::new(),
         instance_metrics: Vec::new(),
         tried: Vec::new(),
+        notes: BTreeMap::new(),
     });
     let world = Box::new(OnlyLooking(Arc::clone(&view)));
     OneRun::new(inner, view, world, inner.limits.wall, 0)
@@ -278,12 +327,52 @@ impl Playbook {
     /// The kinds of action that it imports: all that it can ever do.
     #[must_use]
     pub fn wants(&self) -> &BTreeSet<ActionKind> {
-        &self.wants
+        &self.imports.wants
+    }
+
+    /// Everything that it imports, with versions: `suture:scale/scale@1.0.0`.
+    #[must_use]
+    pub fn imports(&self) -> &[String] {
+        &self.imports.names
+    }
+
+    /// What stands in for the system interface WASI, one phrase a part; empty for a component that imports none of it.
+    #[must_use]
+    pub fn wasi_stubbed(&self) -> Vec<&'static str> {
+        wasi::in_words(&self.imports.names)
+    }
+
+    /// The version of the contract that it was built for.
+    #[must_use]
+    pub fn contract(&self) -> &str {
+        &self.imports.contract
+    }
+
+    /// Units of work that saying what it is took at load.
+    #[must_use]
+    pub fn describe_fuel(&self) -> u64 {
+        self.imports.describe_fuel
+    }
+
+    /// Has it a word of its own in the verdict?
+    #[must_use]
+    pub fn verifies(&self) -> bool {
+        self.check.is_some()
+    }
+
+    /// Asks the playbook whether the service is well, where it has a word in that. It sees the targets as the view
+    /// says and can do nothing; the error is its reason for a doubt.
+    pub async fn verify(&self, view: IncidentView, args: &Args) -> Option<Ran<Result<(), String>>> {
+        let check = self.check.as_ref()?;
+        Some(match self.description.arguments(&Args::new(), args) {
+            Ok(args) => run::verify(&self.inner, check, view, args).await,
+            Err(error) => Ran::never(error.into()),
+        })
     }
 
     /// The kinds of action that it imports and that `granted` does not allow; it must not be run while there are any.
     pub fn missing_grants(&self, granted: impl Fn(ActionKind) -> bool) -> Vec<ActionKind> {
-        self.wants.iter().copied().filter(|kind| !granted(*kind)).collect()
+        self.imports.wants.iter().copied().filter(|kind| !granted(*kind)).collect()
     }
 
     /// Has the playbook check the operator's settings (standing arguments).
@@ -345,6 +434,30 @@ impl Rule {
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// Everything that it imports, with versions.
+    #[must_use]
+    pub fn imports(&self) -> &[String] {
+        &self.imports.names
+    }
+
+    /// What stands in for the system interface WASI, one phrase a part; empty for a component that imports none of it.
+    #[must_use]
+    pub fn wasi_stubbed(&self) -> Vec<&'static str> {
+        wasi::in_words(&self.imports.names)
+    }
+
+    /// The version of the contract that it was built for.
+    #[must_use]
+    pub fn contract(&self) -> &str {
+        &self.imports.contract
+    }
+
+    /// Units of work that saying what it is took at load.
+    #[must_use]
+    pub fn describe_fuel(&self) -> u64 {
+        self.imports.describe_fuel
     }
 
     /// Asks the rule what to try, best first. It sees the targets as the view says.

@@ -6,7 +6,8 @@
 //! executor.
 //!
 //! Way of a call: `load` (bytes to a proven component) -> `run` (fresh store, deadline, budgets) -> guest -> `host`
-//! (count, convert, ask the [`World`], record) -> [`Ran`]. `catalog` holds what there is to run.
+//! (count, convert, ask the [`World`], record) -> [`Ran`]. `catalog` holds what there is to run, `store` what was ever run,
+//! by content; `wasi` is the empty system that components find whose toolchain insists on one.
 
 mod bindings;
 mod catalog;
@@ -17,18 +18,25 @@ mod host;
 mod limits;
 mod load;
 mod run;
+pub mod store;
 #[cfg(test)]
 mod tests;
+mod wasi;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
-pub use catalog::Catalog;
-pub use describe::{ArgError, Description, Param, ParamKind};
+pub use catalog::{Catalog, Component, ComponentFile, read_folder, stock, stock_components, stock_named};
+pub use describe::{ArgError, Description, Param, ParamKind, is_a_name};
 pub use error::LoadError;
 pub use limits::Limits;
 pub use load::{Host, Playbook, Rule};
-pub use run::{LogLevel, LogLine, Ran, RunError};
+pub use run::{Ran, RunError};
+pub use store::{Store, StoreError};
 
 use crate::model::{Action, Driver, IncidentId, ServiceId, Severity, TargetId, TargetState, Timestamp};
 
@@ -46,6 +54,15 @@ pub trait World: Send {
     /// # Errors
     /// A [`HostError`], handed to the component as a value; decided before any effect.
     async fn act(&mut self, action: Action) -> Result<String, HostError>;
+
+    /// Told before each `observe` and `act` which call of the run it is, from 0. Only a replay listens: it answers from
+    /// a record.
+    fn asked(&mut self, _place: usize) {}
+
+    /// When this is notified, the run ends as by its deadline. Only a replay has one: what hung once need not hang again.
+    fn cut(&self) -> Option<Arc<Notify>> {
+        None
+    }
 }
 
 /// Why the host did not do what a component asked: the closed set of the contract (`types.host-error`).
@@ -82,6 +99,9 @@ pub enum HostError {
     OutcomeUnknown(String),
 }
 
+/// What a playbook keeps from run to run, by key.
+pub type Notes = BTreeMap<String, String>;
+
 /// What a rule or a playbook is told about the incident.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IncidentView {
@@ -105,4 +125,7 @@ pub struct IncidentView {
     pub instance_metrics: Vec<(String, Vec<(String, f64)>)>,
     /// Playbooks already tried for this incident without success.
     pub tried: Vec<String>,
+    /// The notes that the playbook kept of earlier runs for this service; empty for rules.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub notes: Notes,
 }

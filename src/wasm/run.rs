@@ -10,12 +10,13 @@ use super::bindings::playbook::PlaybookPre;
 use super::bindings::playbook::exports::suture::plugin::remedy;
 use super::bindings::playbook::suture::types::types as wit;
 use super::bindings::rule::RulePre;
+use super::bindings::verifying::VerifyingPlaybookPre;
 use super::engine::{KeepTicking, TICK};
 use super::host::RunState;
 use super::limits::{ITEMS, NAME, SENTENCE, shown};
 use super::load::Inner;
-use super::{ArgError, HostError, IncidentView, World};
-use crate::model::{Args, HostCall, Proposal, TargetId, TargetState, in_words};
+use super::{ArgError, HostError, IncidentView, Notes, World, wasi};
+use crate::model::{Args, Digest, HostCall, LogLine, Proposal, TargetId, TargetState, Transcript, in_words};
 
 /// What came of a run, and what it did on the way: also when it failed.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,27 +31,8 @@ pub struct Ran<T> {
     pub log_dropped: usize,
     /// Units of work used.
     pub fuel: u64,
-}
-
-/// One line that a component wrote, fit to be shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogLine {
-    /// How important.
-    pub level: LogLevel,
-    /// One line.
-    pub message: String,
-}
-
-/// How important a log line is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogLevel {
-    /// For the author.
-    Debug,
-    /// For whoever reads the run.
-    Info,
-    /// Something was not as expected.
-    Warn,
+    /// The notes afterwards, where it changed them.
+    pub notes: Option<Notes>,
 }
 
 /// Why a run gave no answer. The first three are the component's considered word; the others are faults of it, which
@@ -101,6 +83,12 @@ pub enum RunError {
         /// The budget; 0 while describing and validating.
         limit: u32,
     },
+    /// What it asked and was told does not fit into the ledger.
+    #[error("stopped: what it asked and was told takes more than {limit} bytes of the ledger")]
+    TooMuchToRecord {
+        /// The budget.
+        limit: usize,
+    },
     /// It answered what cannot be an answer.
     #[error("gave an answer that makes no sense: {0}")]
     BadAnswer(String),
@@ -117,6 +105,7 @@ impl RunError {
             | Self::OutOfFuel { .. }
             | Self::OutOfMemory { .. }
             | Self::TooManyHostCalls { .. }
+            | Self::TooMuchToRecord { .. }
             | Self::BadAnswer(_) => true,
         }
     }
@@ -159,9 +148,13 @@ impl OneRun {
         // `within` can cut it. Should that timer not fire (a paused clock, a stuck runtime), this ends it as well.
         let mut ticks_left = 2 + wall.as_millis() / TICK.as_millis().max(1) * 5 / 4;
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(move |_| {
+        store.epoch_deadline_callback(move |store| {
             ticks_left = ticks_left.saturating_sub(1);
-            Ok(if ticks_left == 0 { UpdateDeadline::Interrupt } else { UpdateDeadline::Yield(1) })
+            Ok(if ticks_left == 0 || store.data().wasi.flooded() {
+                UpdateDeadline::Interrupt
+            } else {
+                UpdateDeadline::Yield(1)
+            })
         });
         let ticking = inner.ticking.keep_ticking();
         Ok(Self { store, wall, calls, inner: Arc::clone(inner), _ticking: ticking })
@@ -173,13 +166,17 @@ impl OneRun {
         let fuel = limits.fuel.saturating_sub(self.store.get_fuel().unwrap_or_default());
         let (wall, calls) = (self.wall, self.calls);
         let mut state = self.store.into_data();
+        state.log_printed(true);
         let timed_out = |state: &RunState| RunError::TimedOut {
             after_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
             during: state.pending.as_ref().map(|(call, _)| (*call).to_owned()),
         };
         let result = match outcome {
+            // Whether or not a tick came in time to end it: how fast the machine is must not decide.
+            _ if state.wasi.flooded() => Err(RunError::TooManyHostCalls { limit: wasi::CALLS }),
             None => Err(timed_out(&state)),
             Some(Ok(answer)) => Ok(answer),
+            Some(Err(_)) if state.too_much => Err(RunError::TooMuchToRecord { limit: limits.record_bytes }),
             Some(Err(_)) if state.flooded => Err(RunError::TooManyHostCalls { limit: calls }),
             Some(Err(error)) => Err(match (state.counters.refused, error.downcast_ref::<Trap>()) {
                 (Some(what @ "memory"), _) => {
@@ -191,24 +188,57 @@ impl OneRun {
                 (None, Some(Trap::OutOfFuel)) => RunError::OutOfFuel { limit: limits.fuel },
                 (None, Some(Trap::Interrupt)) => timed_out(&state),
                 (None, Some(trap)) => RunError::Trapped(trap.to_string()),
-                (None, None) => RunError::Trapped(shown(&error.root_cause().to_string(), SENTENCE)),
+                (None, None) => RunError::Trapped(match wasi::exit_status(&error) {
+                    Some(status) => format!("it ended itself with exit status {status} instead of giving an answer"),
+                    None => shown(&error.root_cause().to_string(), SENTENCE),
+                }),
             }),
         };
         if let Some((call, input)) = state.pending.take() {
             state.calls.push(HostCall { call: call.to_owned(), input, output: serde_json::Value::Null });
         }
-        Ran { result, calls: state.calls, log: state.log, log_dropped: state.log_dropped, fuel }
+        let notes = state.notes_changed();
+        Ran { result, calls: state.calls, log: state.log, log_dropped: state.log_dropped, fuel, notes }
     }
 }
 
 impl<T> Ran<T> {
-    pub(super) fn never(error: RunError) -> Self {
-        Self { result: Err(error), calls: Vec::new(), log: Vec::new(), log_dropped: 0, fuel: 0 }
+    /// There was no run.
+    pub fn never(error: RunError) -> Self {
+        Self { result: Err(error), calls: Vec::new(), log: Vec::new(), log_dropped: 0, fuel: 0, notes: None }
     }
 
     pub(super) fn and_then<U>(self, next: impl FnOnce(T) -> Result<U, RunError>) -> Ran<U> {
-        let Self { result, calls, log, log_dropped, fuel } = self;
-        Ran { result: result.and_then(next), calls, log, log_dropped, fuel }
+        let Self { result, calls, log, log_dropped, fuel, notes } = self;
+        Ran { result: result.and_then(next), calls, log, log_dropped, fuel, notes }
+    }
+
+    /// The component's own fault, when it failed by one.
+    #[must_use]
+    pub fn fault(&self) -> Option<&RunError> {
+        self.result.as_ref().err().filter(|error| error.is_fault())
+    }
+}
+
+impl<T: Serialize> Ran<T> {
+    /// The run as the ledger keeps it.
+    #[must_use]
+    pub fn transcript(&self, name: &str, component: Digest) -> Transcript {
+        // Texts, finite numbers and lists: serialising cannot fail; should it, the replay says so.
+        let outcome = match &self.result {
+            Ok(answer) => serde_json::json!({ "ok": answer }),
+            Err(error) => serde_json::json!({ "error": error }),
+        };
+        Transcript {
+            name: name.to_owned(),
+            component,
+            calls: self.calls.clone(),
+            outcome,
+            log: self.log.clone(),
+            log_dropped: self.log_dropped,
+            fuel: self.fuel,
+            notes: self.notes.clone(),
+        }
     }
 }
 
@@ -221,7 +251,47 @@ pub(super) async fn remediate(
     world: Box<dyn World>,
     wall: Duration,
 ) -> Ran<String> {
+    let cut = world.cut();
     let mut run = match OneRun::new(inner, Arc::new(view), world, wall, inner.limits.host_calls) {
+        Ok(run) => run,
+        Err(error) => return Ran::never(error),
+    };
+    let args = arguments(args);
+    let store = &mut run.store;
+    let answered = tokio::time::timeout(wall, async {
+        let playbook = pre.instantiate_async(&mut *store).await?;
+        playbook.suture_plugin_remedy().call_remediate(store, &args).await
+    });
+    let outcome = tokio::select! {
+        biased;
+        answer = answered => answer.ok(),
+        () = cut_off(cut) => None,
+    };
+    run.ended(outcome).and_then(|answer| match answer {
+        Ok(outcome) => Ok(shown(&outcome.summary, SENTENCE)),
+        Err(failure) => Err(failure.into()),
+    })
+}
+
+/// Returns when the world ends the run; as a rule never.
+async fn cut_off(cut: Option<Arc<tokio::sync::Notify>>) {
+    match cut {
+        Some(cut) => cut.notified().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Asks a playbook for its word on the cure. `args` are complete and checked.
+pub(super) async fn verify(
+    inner: &Arc<Inner>,
+    pre: &VerifyingPlaybookPre<RunState>,
+    view: IncidentView,
+    args: Args,
+) -> Ran<Result<(), String>> {
+    let view = Arc::new(view);
+    let world = Box::new(OnlyLooking(Arc::clone(&view)));
+    let wall = inner.limits.wall;
+    let mut run = match OneRun::new(inner, view, world, wall, inner.limits.host_calls) {
         Ok(run) => run,
         Err(error) => return Ran::never(error),
     };
@@ -229,14 +299,11 @@ pub(super) async fn remediate(
     let store = &mut run.store;
     let outcome = tokio::time::timeout(wall, async {
         let playbook = pre.instantiate_async(&mut *store).await?;
-        playbook.suture_plugin_remedy().call_remediate(store, &args).await
+        playbook.suture_plugin_check().call_verify(store, &args).await
     })
     .await
     .ok();
-    run.ended(outcome).and_then(|answer| match answer {
-        Ok(outcome) => Ok(shown(&outcome.summary, SENTENCE)),
-        Err(failure) => Err(failure.into()),
-    })
+    run.ended(outcome).and_then(|word| Ok(word.map_err(|why| shown(&why, SENTENCE))))
 }
 
 /// Asks a rule. It sees the targets as the view says.
@@ -317,7 +384,7 @@ impl World for OnlyLooking {
         Err(HostError::Denied {
             capability: action.kind().to_string(),
             target: action.target().to_string(),
-            hint: "rules only propose; let a playbook do it".to_owned(),
+            hint: "rules propose and checks judge; only `remediate` of a playbook acts".to_owned(),
         })
     }
 }

@@ -3,6 +3,9 @@
 mod contract;
 mod hostile;
 mod stock;
+mod verify;
+#[cfg(feature = "wasi")]
+mod wasi;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -55,6 +58,7 @@ fn incident(state: TargetState) -> IncidentView {
         metrics: Vec::new(),
         instance_metrics: Vec::new(),
         tried: Vec::new(),
+        notes: BTreeMap::new(),
     }
 }
 

@@ -270,11 +270,11 @@ fn components_that_cannot_be_used_are_named_with_what_to_do() {
     let put = |bytes: &[u8]| fs::write(playbooks.join("hostile.wasm"), bytes).unwrap();
     let run = || run_in(dir.path(), &["run"]);
     put(b"#!/bin/sh\necho hello\n");
-    run().expect(1, &["hostile.wasm", "is not a valid Wasm component"]);
+    run().expect(2, &["hostile.wasm", "is not a valid Wasm component"]);
     put(&wat::parse_str("(module)").unwrap());
-    run().expect(1, &["hostile.wasm", "core Wasm module", "wasm-tools component new"]);
+    run().expect(2, &["hostile.wasm", "core Wasm module", "wasm-tools component new"]);
     put(&wat::parse_str("(component (import \"nobody:has/this@1.0.0\" (instance)))").unwrap());
-    run().expect(1, &["hostile.wasm", "nobody:has/this"]);
+    run().expect(2, &["hostile.wasm", "nobody:has/this"]);
     put(&playbook("forges-a-handle"));
     run().expect(2, &["wants to scale", "suture.toml", "[[grant]]\nplaybook = \"hostile\"", "allow = [\"scale\"]"]);
     let pinned = format!("{text}[plugins.pins]\nhostile = \"{}\"\n", "0".repeat(64));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use suture::incident::{Input, Phase, Refusal, State};
-use suture::model::{ActionKind, Event, Fact, Guard, IncidentId, Mode, Person, RunId};
+use suture::model::{ActionKind, Event, Fact, Guard, IncidentId, Mode, Person, Role, RunId, Verdict};
 
 use crate::harness::{Cut, Script, World};
 
@@ -32,12 +32,15 @@ async fn a_sick_service_is_healed_as_approved() {
             "planned",
             "approved",
             "run-started",
+            "host-called",
+            "action-intended",
+            "action-done",
+            "host-called",
             "action-intended",
             "action-done",
             "action-intended",
             "action-done",
-            "action-intended",
-            "action-done",
+            "playbook-ended",
             "run-done",
             "judged",
             "resolved",
@@ -246,4 +249,33 @@ async fn more_actions_than_the_hourly_limit_are_held_back() {
     assert!(world.cluster.lock().unwrap().effects.is_empty());
     let note = state.incidents[&IncidentId(1)].note.clone().unwrap();
     assert!(note.contains("actions_per_hour is 2"), "{note}");
+}
+
+#[tokio::test]
+async fn a_playbook_that_doubts_its_cure_leaves_the_verdict_to_a_person() {
+    let (world, state) = lived(Script { proposals: vec!["doubts"], ..Script::default() }).await;
+    let incident = &state.incidents[&IncidentId(1)];
+    assert_eq!(incident.phase, Phase::AwaitingPerson(RunId(1)));
+    assert_eq!(incident.note.as_deref(), Some("doubts: the queue is not empty"));
+    let (verdict, evidence) = state.runs[&RunId(1)].verdict.clone().unwrap();
+    assert_eq!((verdict, evidence.doubt.as_deref()), (Verdict::Inconclusive, Some("doubts: the queue is not empty")));
+    assert_eq!(kinds(&world).iter().filter(|k| **k == "playbook-checked").count(), 1);
+}
+
+#[tokio::test]
+async fn a_playbook_that_crashes_gets_a_strike_and_the_next_heals() {
+    let (world, state) = lived(Script { proposals: vec!["crashes", "scale-and-cache"], ..Script::default() }).await;
+    assert_eq!(state.incidents[&IncidentId(1)].how.as_deref(), Some("healed"));
+    assert_eq!(kinds(&world).iter().filter(|k| **k == "component-struck").count(), 1);
+}
+
+#[tokio::test]
+async fn after_three_faults_a_playbook_is_not_run_any_more() {
+    let (world, state) = lived(Script { proposals: vec!["crashes"; 4], ..Script::default() }).await;
+    assert_eq!(kinds(&world).iter().filter(|k| **k == "component-struck").count(), 3);
+    assert_eq!(kinds(&world).iter().filter(|k| **k == "component-disabled").count(), 1);
+    let component = state.components.get(Role::Playbook, "crashes").unwrap();
+    assert_eq!((component.strikes, component.disabled.as_deref()), (3, Some("crashed: a bug")));
+    let note = state.incidents[&IncidentId(1)].note.clone().unwrap();
+    assert!(note.contains("crashes is disabled after 3 faults (the last: crashed: a bug); `enable crashes`"), "{note}");
 }

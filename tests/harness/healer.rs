@@ -1,11 +1,11 @@
 //! Playbooks and rules in plain Rust, so that the engine can be tested without a compiler of components.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
-use suture::engine::{Healer, Permits};
-use suture::model::{Action, Args, Digest, HostCall, Proposal, TargetId, TargetState};
-use suture::wasm::{HostError, IncidentView, World};
+use suture::engine::{Asked, Healer, Permits};
+use suture::model::{Action, ActionKind, Args, Digest, Proposal, TargetId, TargetState, Timestamp};
+use suture::wasm::{HostError, IncidentView, Ran, RunError, World};
 
 /// Proposes the playbooks it is given, in order.
 pub struct FakeHealer {
@@ -14,31 +14,46 @@ pub struct FakeHealer {
 
 #[async_trait]
 impl Healer for FakeHealer {
-    async fn propose(&self, _: &IncidentView) -> Result<Vec<Proposal>, String> {
+    async fn propose(&self, _: &IncidentView, _: &BTreeSet<Digest>) -> Result<Asked, String> {
         let proposal = |name: &&str| Proposal {
             playbook: (*name).to_owned(),
             args: Args::new(),
             why: "the test says so".to_owned(),
             rule: "fake".to_owned(),
         };
-        Ok(self.proposals.iter().map(proposal).collect())
+        Ok(Asked { proposals: self.proposals.iter().map(proposal).collect(), ..Asked::default() })
+    }
+
+    fn component(&self, playbook: &str) -> Option<Digest> {
+        Some(Digest::of(playbook.as_bytes()))
+    }
+
+    async fn has(&self, playbook: &str, component: Digest) -> bool {
+        self.component(playbook) == Some(component)
     }
 
     async fn remediate(
         &self,
         playbook: &str,
+        _: Digest,
         view: &IncidentView,
         _: &Args,
         mut world: Box<dyn World>,
         _: std::time::Duration,
-    ) -> (Result<(), String>, Vec<HostCall>) {
+    ) -> Ran<String> {
         let target = view.targets[0].0.clone();
         let result = run(playbook, &target, world.as_mut()).await;
-        (result.map_err(|e| format!("{playbook} failed: {e}")), Vec::new())
+        let result = result.map(|()| String::new()).map_err(|e| match e {
+            HostError::NotFound(why) if why.starts_with("a bug") => RunError::Trapped(why),
+            e => RunError::Failed(format!("{playbook} failed: {e}")),
+        });
+        Ran { result, calls: Vec::new(), log: Vec::new(), log_dropped: 0, fuel: 1, notes: None }
     }
 
-    fn component(&self, playbook: &str) -> Option<Digest> {
-        Some(Digest::of(playbook.as_bytes()))
+    async fn verify(&self, playbook: &str, _: Digest, _: &IncidentView, _: &Args) -> Option<Ran<Result<(), String>>> {
+        let result = Ok(Err("the queue is not empty".to_owned()));
+        let ran = Ran { result, calls: Vec::new(), log: Vec::new(), log_dropped: 0, fuel: 1, notes: None };
+        (playbook == "doubts").then_some(ran)
     }
 }
 
@@ -60,6 +75,10 @@ async fn run(playbook: &str, target: &TargetId, world: &mut dyn World) -> Result
         "restart" => {
             world.act(Action::Restart { target: target.clone(), instance: "shop-2".into() }).await?;
         }
+        "doubts" => {
+            world.act(scale(4)).await?;
+        }
+        "crashes" => return Err(HostError::NotFound("a bug".into())),
         "nothing" => {}
         "denied" => {
             // Swallows the denial: the host does not.
@@ -74,7 +93,7 @@ async fn run(playbook: &str, target: &TargetId, world: &mut dyn World) -> Result
 pub struct AnyPermit;
 
 impl Permits for AnyPermit {
-    fn check(&self, _: &str, action: &Action, _: &TargetState) -> Result<(), HostError> {
+    fn check(&self, _: &str, action: &Action, _: &TargetState, _: Timestamp) -> Result<(), HostError> {
         match action {
             Action::Scale { target, to: 99 } => Err(HostError::Denied {
                 capability: "scale".into(),
@@ -89,7 +108,7 @@ impl Permits for AnyPermit {
         None
     }
 
-    fn in_words(&self, _: &str, _: &[TargetId]) -> Vec<String> {
+    fn in_words(&self, _: &str, _: &[TargetId], _: &BTreeSet<ActionKind>) -> Vec<String> {
         vec!["may do anything".into()]
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use suture::engine::{Actuators, Board, Engine, Runner, Stages};
+use suture::engine::{Actuators, Board, Engine, Healer, Runner, Stages};
 use suture::incident::{Input, Phase, State, due};
 use suture::model::{
     ApprovalPolicy, Clock, Event, FakeClock, Guard, Judge, Mode, Person, Policy, Reading, Severity, Timestamp,
@@ -58,6 +58,8 @@ pub struct World {
     pub events: Arc<Mutex<Vec<Event>>>,
     pub clock: Arc<FakeClock>,
     pub torn: bool,
+    /// Who works out what to do, instead of the fake that goes by the script.
+    pub healer: Option<Arc<dyn Healer>>,
 }
 
 /// One life of the daemon.
@@ -79,6 +81,7 @@ impl World {
             events: Arc::default(),
             clock: Arc::new(FakeClock::at(Timestamp(1_700_000_000_000))),
             torn: false,
+            healer: None,
         }
     }
 
@@ -89,8 +92,9 @@ impl World {
         let engine = Engine::new(state, Arc::new(journal), policies, Arc::clone(&self.clock) as _, Vec::new());
         let mut actuators = Actuators::default();
         actuators.add(Arc::new(FakeCluster { inner: Arc::clone(&self.cluster), cut: Arc::clone(cut) }));
+        let by_script = || Arc::new(FakeHealer { proposals: self.script.proposals.clone() }) as Arc<dyn Healer>;
         let stages = Stages {
-            healer: Arc::new(FakeHealer { proposals: self.script.proposals.clone() }),
+            healer: self.healer.clone().unwrap_or_else(by_script),
             actuators,
             permits: Arc::new(AnyPermit),
             services: Arc::new(super::healer::services()),

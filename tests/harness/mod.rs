@@ -17,5 +17,7 @@ pub use healer::{AnyPermit, FakeHealer};
 pub use journal::{Cut, MemJournal};
 pub use loop_driver::{Life, Script, World};
 pub use page::{Gives, Page};
-pub use process::{PATIENCE, Running, eventually, folder, nobody_left, processes_of, quiet_machine, run_in, warm};
+pub use process::{
+    PATIENCE, Running, Said, eventually, folder, nobody_left, processes_of, quiet_machine, run_in, suture, warm,
+};
 pub use rig::{Rig, Ways, ctl};

@@ -115,7 +115,7 @@ impl Running {
     }
 
     #[track_caller]
-    fn spawn(dir: &Path, mut command: Command) -> Self {
+    pub fn spawn(dir: &Path, mut command: Command) -> Self {
         // Files, not pipes: nobody has to read them, and they are there when a test fails.
         let words = tempfile::Builder::new().prefix("said").tempdir_in(dir).unwrap().keep();
         let (out, err) = (words.join("out"), words.join("err"));

@@ -6,25 +6,22 @@ struct Rebalance;
 
 impl Playbook for Rebalance {
     fn describe() -> Description {
-        description("rebalance", env!("CARGO_PKG_VERSION"), "Moves traffic away from the slow instance of a target.")
+        description("rebalance", "Moves traffic away from the slow instance of a target.")
             .with(Param::text("instance", "Which instance; without it, the slowest."))
             .with(Param::whole("percent", "What part of its weight it keeps.").or(25).between(1, 90))
     }
 
-    fn remediate(args: &Args) -> Result<String, Failure> {
+    fn remediate(args: &Args) -> Outcome {
         let (drivers, samples) = (incident().drivers, metrics_by_instance());
         let slow = |state: &TargetState| {
             let named = args.text("instance").or_else(|| slowest(&samples, state));
             sick_instance(named, &drivers, state)
         };
-        let (target, state) = find_target(
-            |state| slow(state).is_some(),
-            "no instance is slower than the others; name one: instance=...",
-        )?;
-        let name = slow(&state).unwrap_or_default();
-        let weight = lighter(&state, &name, args.whole("percent")?.unwrap_or(25))?;
-        target.weigh(&[(name.clone(), weight)])?;
-        Ok(format!("gave {name} of {} the weight {weight}", target.name()))
+        let (target, state, name) =
+            find_in_targets(slow)?.otherwise("no instance is slower than the others; name one: instance=...")?;
+        let weight = lighter(&state, &name, args.get("percent")?)?;
+        target.weigh([(&name, weight)])?;
+        Ok(format!("gave {name} of {target} the weight {weight}"))
     }
 }
 
@@ -36,7 +33,7 @@ fn slowest<'a>(samples: &'a [InstanceMetrics], state: &TargetState) -> Option<&'
     };
     let mut serving: Vec<_> = samples
         .iter()
-        .filter(|sample| state.serving().any(|i| i.name == sample.instance))
+        .filter(|sample| state.instance(&sample.instance).is_some_and(Instance::is_serving))
         .filter_map(|sample| Some((latency(sample)?, sample.instance.as_str())))
         .collect();
     serving.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -64,40 +61,52 @@ suture_playbook_sdk::export_playbook!(Rebalance);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use suture_playbook_sdk::test::*;
 
-    fn target(weights: &[u32]) -> TargetState {
-        let instance = |(n, weight): (usize, &u32)| Instance {
-            name: format!("shop-{}", n + 1),
-            up: true,
-            isolated: false,
-            weight: *weight,
-            generation: 0,
-        };
-        let instances: Vec<_> = weights.iter().enumerate().map(instance).collect();
-        TargetState { replicas: weights.len() as u32, min_replicas: 1, max_replicas: 6, instances, cache_ttl_ms: None }
-    }
-
-    fn latency(instance: &str, value: f64) -> InstanceMetrics {
-        let metrics = vec![Metric { name: "latency_p95".to_owned(), value }];
-        InstanceMetrics { instance: instance.to_owned(), metrics }
+    /// The shop, with the latency of some instances; the last of them belongs to something else.
+    fn slow_shop(shop: TestTarget) -> World {
+        let latencies = [("shop-1", 0.1), ("shop-2", 0.9), ("elsewhere", 5.0)];
+        let measured = |world: World, (name, value)| world.instance_metric(name, "latency_p95", value);
+        latencies.into_iter().fold(World::new().target(shop), measured)
     }
 
     #[test]
-    fn finds_the_slowest_in_the_traffic() {
-        let samples = [latency("shop-1", 0.1), latency("shop-2", 0.9), latency("elsewhere", 5.0)];
-        assert_eq!(slowest(&samples, &target(&[100, 100])), Some("shop-2"));
-        assert_eq!(slowest(&samples[..1], &target(&[100, 100])), None);
+    fn finds_the_slowest_in_the_traffic_and_leaves_it_a_quarter() {
+        let shop = slow_shop(target("local:shop", 2));
+        let plan = dry_run::<Rebalance>(&shop, &[]).unwrap().must_be(["local:shop weights shop-2=100 -> shop-2=25"]);
+        assert_eq!(plan.summary(), "gave shop-2 of local:shop the weight 25");
     }
 
     #[test]
-    fn keeps_a_quarter_but_never_nothing() {
-        assert_eq!(lighter(&target(&[100, 100]), "shop-2", 25), Ok(25));
-        assert_eq!(lighter(&target(&[100, 3]), "shop-2", 25), Ok(1));
+    fn takes_the_one_it_is_told() {
+        let shop = slow_shop(target("local:shop", 2));
+        let plan = dry_run::<Rebalance>(&shop, &[("instance", "shop-1"), ("percent", "50")]).unwrap();
+        plan.must_be(["local:shop weights shop-1=100 -> shop-1=50"]);
     }
 
     #[test]
-    fn needs_somebody_else_and_something_to_take() {
-        assert!(matches!(lighter(&target(&[100]), "shop-1", 25), Err(Failure::NotApplicable(_))));
-        assert!(matches!(lighter(&target(&[100, 1]), "shop-2", 25), Err(Failure::NotApplicable(_))));
+    fn leaves_never_nothing() {
+        let shop = slow_shop(target("local:shop", 2).weighing("shop-2", 3));
+        dry_run::<Rebalance>(&shop, &[]).unwrap().must_be(["local:shop weights shop-2=3 -> shop-2=1"]);
+    }
+
+    #[test]
+    fn needs_two_to_compare_somebody_else_and_something_to_take() {
+        for (shop, args, why) in [
+            (
+                World::new().target(target("local:shop", 2)).instance_metric("shop-1", "latency_p95", 0.9),
+                &[][..],
+                "no instance is slower than the others; name one: instance=...",
+            ),
+            (
+                slow_shop(target("local:shop", 1)),
+                &[("instance", "shop-1")],
+                "there is nobody else to take the traffic of shop-1",
+            ),
+            (slow_shop(target("local:shop", 2).weighing("shop-2", 1)), &[], "shop-2 has the weight 1 already"),
+        ] {
+            let failure = dry_run::<Rebalance>(&shop, args).unwrap_err();
+            assert_eq!(failure.to_string(), format!("not applicable: {why}"));
+        }
     }
 }

@@ -38,6 +38,17 @@ fn ids_as_people_type_them() {
 }
 
 #[test]
+fn components_are_accepted_by_name_and_digest() {
+    let accept = |digest: Option<&str>| Command::Accept { name: "scale-out".into(), digest: digest.map(str::to_owned) };
+    assert_eq!(ok("accept scale-out"), accept(None));
+    assert_eq!(ok("ACCEPT scale-out 2E8796CDB389"), accept(Some("2e8796cdb389")));
+    assert_eq!(ok("enable scale-out"), Command::Enable { name: "scale-out".into() });
+    assert!(refused("accept scale-out 2e8").contains("is not a digest: 8 to 64 hexadecimal digits"));
+    assert!(refused("accept").contains("usage: accept NAME [DIGEST]"));
+    assert!(refused("enable a b").contains("usage: enable NAME"));
+}
+
+#[test]
 fn a_name_of_ours_in_front_may_stand_or_not() {
     for text in ["/suture status", "suture status", "@suture status", "@Suture: STATUS", "  /SUTURE\u{a0}status"] {
         assert_eq!(ok(text), Command::Status { service: None }, "{text}");

@@ -201,8 +201,9 @@ fn answers() {
         may: vec!["scale local:shop to 1 to 6".to_owned()],
         args: vec!["to=N".to_owned()],
         digest: "3fa94b0c11de".to_owned(),
+        standing: Vec::new(),
     };
-    let playbooks = render(&pages::playbooks(&[playbook]), plain);
+    let playbooks = render(&pages::playbooks(&[playbook], &[]), plain);
     let help = render(&pages::help(None), plain);
     let one = render(&pages::help(crate::chat::command::help_for("mode")), plain);
     let error = render(&pages::not_understood(&crate::chat::parse("statsu").unwrap_err()), plain);

@@ -87,6 +87,7 @@ fn ports() -> CheckPorts {
             built_in(Role::Playbook, "shed-load", &[ActionKind::Isolate, ActionKind::Traffic]),
             built_in(Role::Rule, "triage", &[]),
         ],
+        accepted: BTreeMap::new(),
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! A check looks only at keys that are sound, so that one mistake gives one message. Called by the loader.
 
+mod grant;
+mod plugins;
 mod service;
 mod source;
 mod target;
@@ -15,14 +17,14 @@ use std::time::Duration;
 use globset::Glob;
 use toml::de::DeValue;
 
-use super::explain::did_you_mean;
-use super::grant::Grant;
 use super::problem::{secret_in, value};
 use super::reader::{Findings, Node, Section};
 use super::settings::{Chat, Daemon, Plugins};
 use super::{Known, Spot, TargetConfig};
-use crate::model::{ActionKind, TargetId};
+use crate::model::TargetId;
 
+pub(super) use grant::grant;
+pub(super) use plugins::plugins;
 pub(super) use service::{default_timeout, service};
 pub(super) use source::{host_source, scrape_source};
 pub(super) use target::local_target;
@@ -168,30 +170,6 @@ fn why_no_log_filter(filter: &str) -> Option<String> {
     tracing_subscriber::EnvFilter::try_new(filter).err().map(|e| e.to_string())
 }
 
-/// The `[plugins]` table. `resolved` has its paths relative to the config file.
-pub(super) fn plugins(findings: &mut Findings<'_>, section: &Section<'_, Plugins>, resolved: &Plugins, names: &Names) {
-    for (key, dir) in [("playbooks_dir", &resolved.playbooks_dir), ("rules_dir", &resolved.rules_dir)] {
-        let Some(dir) = dir.as_ref().filter(|_| section.sound(&[key])) else { continue };
-        if !dir.exists() {
-            let message = format!("`{key}`: there is no folder {}", dir.display());
-            findings.error(
-                section.at(key),
-                &message,
-                "make it, or leave the key out; the path is relative to this file",
-            );
-        } else if let Err(e) = std::fs::read_dir(dir) {
-            let message = format!("`{key}`: {} cannot be listed: {e}", dir.display());
-            findings.error(section.at(key), &message, "name a folder that Suture may read");
-        }
-    }
-    let (Some(playbooks), Some(rules)) = (&names.playbooks, &names.rules) else { return };
-    let known: Vec<_> = playbooks.iter().chain(rules).map(String::as_str).collect();
-    for pin in section.settings.pins.keys().filter(|pin| !known.contains(&pin.as_str())) {
-        let message = format!("`pins` names `{}`, and there is no such component", value(pin));
-        findings.error(section.at_key(&["pins"], pin), &message, &did_you_mean(pin, &known, "there are"));
-    }
-}
-
 /// The `[chat]` table.
 pub(super) fn chat(findings: &mut Findings<'_>, section: &Section<'_, Chat>) {
     if section.settings.console && !cfg!(feature = "console") {
@@ -200,89 +178,6 @@ pub(super) fn chat(findings: &mut Findings<'_>, section: &Section<'_, Chat>) {
             "the console is not in this build",
             "build with the cargo feature `console`",
         );
-    }
-}
-
-/// A `[[grant]]` table.
-pub(super) fn grant(findings: &mut Findings<'_>, section: &Section<'_, Grant>, names: &Names) {
-    let grant = &section.settings;
-    if section.sound(&["playbook"]) {
-        if let Some(why) = why_no_glob(&grant.playbook) {
-            let help = "write the name of a playbook, or \"*\" for all";
-            findings.error(section.at("playbook"), &format!("`playbook` \"{}\" {why}", value(&grant.playbook)), help);
-        } else if let Some(known) = &names.playbooks
-            && !known.iter().any(|name| matches(&grant.playbook, name))
-        {
-            let known: Vec<_> = known.iter().map(String::as_str).collect();
-            let message = format!("no playbook is called `{}`: the grant covers nothing", value(&grant.playbook));
-            findings.error(section.at("playbook"), &message, &did_you_mean(&grant.playbook, &known, "there are"));
-        }
-    }
-    if section.sound(&["targets"]) {
-        if grant.targets.is_empty() {
-            let help = "write `targets = [\"local:*\"]`";
-            findings.error(section.at("targets"), "the grant is for no target: it covers nothing", help);
-        }
-        for glob in &grant.targets {
-            let at = section.at_element("targets", glob, 0);
-            if let Some(why) = why_no_glob(glob) {
-                findings.error(
-                    at,
-                    &format!("target \"{}\" {why}", value(glob)),
-                    "write a target, or a glob like \"local:*\"",
-                );
-            } else if names.targets_are_known && !names.targets.iter().any(|(id, _)| matches(glob, &id.to_string())) {
-                let known: Vec<_> = names.targets.iter().map(|(id, _)| id.to_string()).collect();
-                let known: Vec<_> = known.iter().map(String::as_str).collect();
-                let help = if known.is_empty() {
-                    "define it in a [[target]] table".to_owned()
-                } else {
-                    did_you_mean(glob, &known, "the targets of this file:")
-                };
-                findings.error(at, &format!("no [[target]] is called `{}`: it covers nothing", value(glob)), &help);
-            }
-        }
-    }
-    grant_limits(findings, section);
-}
-
-fn grant_limits(findings: &mut Findings<'_>, section: &Section<'_, Grant>) {
-    let grant = &section.settings;
-    if section.sound(&["allow"]) {
-        if grant.allow.is_empty() {
-            let kinds = ActionKind::ALL.map(|k| format!("\"{k}\"")).join(", ");
-            findings.error(
-                section.at("allow"),
-                "the grant allows nothing",
-                &format!("write some of: allow = [{kinds}]"),
-            );
-        } else if !grant.allow.contains(&ActionKind::Scale) {
-            for key in ["max_delta", "min_replicas", "max_replicas"].into_iter().filter(|key| section.has(key)) {
-                let message = format!("`{key}` is about scaling, and the grant does not allow that");
-                findings.warn(section.at_key(&[], key), &message, "add \"scale\" to `allow`, or leave the key out");
-            }
-        }
-    }
-    if let (Some(min), Some(max)) = (grant.min_replicas, grant.max_replicas)
-        && min > max
-        && section.sound(&["min_replicas", "max_replicas"])
-    {
-        let message = format!("`min_replicas` ({min}) is greater than `max_replicas` ({max}): no count fits");
-        findings.error(section.at("min_replicas"), &message, "exchange them");
-    }
-    for key in ["max_delta", "max_replicas", "actions_per_hour"] {
-        let limit = match key {
-            "max_delta" => grant.max_delta,
-            "max_replicas" => grant.max_replicas,
-            _ => grant.actions_per_hour,
-        };
-        if limit == Some(0) && section.sound(&[key]) {
-            findings.error(
-                section.at(key),
-                &format!("`{key}` is 0: the grant allows nothing"),
-                "write 1 or more, or leave it out",
-            );
-        }
     }
 }
 

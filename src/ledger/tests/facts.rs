@@ -1,8 +1,10 @@
 //! Every kind of fact in words, as a line, and exported.
 
+use serde_json::json;
+
 use crate::model::{
-    Action, Driver, Facet, IncidentId, Inverse, Judge, Mode, Plan, PlannedAction, Proposal, Record, RunId, Severity,
-    SourceFault, Trend, Verdict, VerdictEvidence,
+    Action, Driver, Facet, HostCall, IncidentId, Inverse, Judge, Mode, Plan, PlannedAction, Proposal, Record, Role,
+    RunId, Severity, SourceFault, Transcript, Trend, Verdict, VerdictEvidence,
 };
 
 use super::*;
@@ -19,6 +21,23 @@ fn proposal() -> Proposal {
         args: [("to".to_owned(), "4".to_owned())].into(),
         why: "the pool is full".to_owned(),
         rule: "triage".to_owned(),
+    }
+}
+
+fn ran() -> Transcript {
+    Transcript {
+        name: "scale-out".to_owned(),
+        component: HASH,
+        calls: vec![HostCall {
+            call: "incident.targets".to_owned(),
+            input: json!(null),
+            output: json!(["local:shop"]),
+        }],
+        outcome: json!({ "ok": "scaled local:shop from 2 to 4 instances" }),
+        log: Vec::new(),
+        log_dropped: 0,
+        fuel: 41_000,
+        notes: None,
     }
 }
 
@@ -48,7 +67,7 @@ fn all() -> Vec<(Fact, &'static str)> {
         may: Vec::new(),
     };
     let restart = Action::Restart { target: "local:shop".parse().unwrap(), instance: s("shop-1") };
-    let evidence = VerdictEvidence { risk_before: 87.0, risk_after: 12.0, samples: 5, normal: 5 };
+    let evidence = VerdictEvidence { risk_before: 87.0, risk_after: 12.0, samples: 5, normal: 5, doubt: None };
     vec![
         (
             Fact::Started { version: s("0.1.0"), config: HASH, replayed: 3 },
@@ -62,12 +81,48 @@ fn all() -> Vec<(Fact, &'static str)> {
         (
             Fact::ComponentLoaded {
                 name: s("scale-out"),
-                role: s("playbook"),
+                role: Role::Playbook,
                 digest: HASH,
                 imports: vec![s("scale")],
             },
             "playbook scale-out loaded: 3f3f3f3f3f3f, imports scale",
         ),
+        (
+            Fact::ComponentHeld {
+                name: s("scale-out"),
+                role: Role::Playbook,
+                digest: HASH,
+                accepted: Digest([0x11; 32]),
+                gains: vec![s("restart")],
+                loses: Vec::new(),
+            },
+            "playbook scale-out held: the file has 3f3f3f3f3f3f, not the accepted 111111111111, which stays in use; it \
+             wants also: restart; `accept scale-out 3f3f3f3f3f3f` takes it",
+        ),
+        (
+            Fact::ComponentAccepted { name: s("scale-out"), role: Role::Playbook, digest: HASH },
+            "playbook scale-out accepted: 3f3f3f3f3f3f",
+        ),
+        (
+            Fact::ComponentStruck {
+                name: s("stock"),
+                role: Role::Rule,
+                digest: HASH,
+                why: s("crashed: unreachable"),
+                strikes: 2,
+            },
+            "rule stock failed by its own fault: strike 2: crashed: unreachable",
+        ),
+        (
+            Fact::ComponentDisabled {
+                name: s("stock"),
+                role: Role::Rule,
+                digest: HASH,
+                why: s("crashed: unreachable"),
+            },
+            "rule stock disabled: too many faults, the last: crashed: unreachable; `enable stock` gives it another chance",
+        ),
+        (Fact::ComponentEnabled { name: s("stock"), role: Role::Rule, digest: HASH }, "rule stock enabled"),
         (
             Fact::ModelTrained { version: 2, samples: 500, features: vec![s("a"), s("b")], threshold: 0.6123 },
             "model trained: version 2, 500 samples, 2 features, threshold 0.612",
@@ -95,7 +150,7 @@ fn all() -> Vec<(Fact, &'static str)> {
             "incident worsened: risk 95 (critical)",
         ),
         (
-            Fact::Proposed { proposals: vec![proposal()], view: serde_json::Value::Null },
+            Fact::Proposed { proposals: vec![proposal()], view: serde_json::Value::Null, asked: Vec::new() },
             "proposed: scale-out (to=4), because the pool is full",
         ),
         (Fact::PlanAsked { proposal: proposal() }, "plan asked for: scale-out (to=4), because the pool is full"),
@@ -105,12 +160,12 @@ fn all() -> Vec<(Fact, &'static str)> {
                 digest: HASH,
                 expires_at: Timestamp(1_700_000_000_000),
                 view: serde_json::Value::Null,
-                calls: Vec::new(),
+                ran: None,
             },
             "planned: plan 3f3f3f3f3f3f of scale-out: local:shop workers 2 -> 4; the question stands until 22:13:20",
         ),
         (
-            Fact::PlanRefused { playbook: s("scale-out"), why: s("cooldown for 20 s") },
+            Fact::PlanRefused { playbook: s("scale-out"), why: s("cooldown for 20 s"), dry_run: None },
             "no plan: scale-out: cooldown for 20 s",
         ),
         (Fact::Approved { digest: HASH }, "approved: plan 3f3f3f3f3f3f"),
@@ -121,16 +176,28 @@ fn all() -> Vec<(Fact, &'static str)> {
             "plan withdrawn: plan 3f3f3f3f3f3f: recovered alone",
         ),
         (Fact::RunStarted { digest: HASH }, "run started: plan 3f3f3f3f3f3f"),
+        (Fact::HostCalled { calls: ran().calls }, "host answered: 1 call"),
         (
             Fact::ActionIntended { index: 0, step: step() },
             "about to act: step 1: local:shop workers 2 -> 4; back: scale local:shop to 2",
         ),
         (Fact::ActionDone { index: 0, receipt: s("4 workers") }, "action done: step 1: 4 workers"),
         (Fact::ActionFailed { index: 1, error: s("denied") }, "action failed: step 2: denied"),
+        (
+            Fact::PlaybookEnded { ran: ran() },
+            "playbook ended: scale-out: 1 call, 41000 units of work: scaled local:shop from 2 to 4 instances",
+        ),
         (Fact::RunDone, "run done"),
         (
             Fact::RunFailed { error: s("3 workers, not 2"), moved: true },
             "run stopped, the world had moved since the plan: 3 workers, not 2",
+        ),
+        (
+            Fact::PlaybookChecked {
+                view: serde_json::Value::Null,
+                ran: Transcript { outcome: json!({"ok": {"Ok": null}}), ..ran() },
+            },
+            "playbook checked its cure: scale-out: 1 call, 41000 units of work",
         ),
         (
             Fact::Judged { verdict: Verdict::Improved, evidence },
@@ -152,7 +219,7 @@ fn all() -> Vec<(Fact, &'static str)> {
              process does not get its memory back",
         ),
         (
-            Fact::Proposed { proposals: Vec::new(), view: serde_json::Value::Null },
+            Fact::Proposed { proposals: Vec::new(), view: serde_json::Value::Null, asked: Vec::new() },
             "no proposal: no rule knew what to do",
         ),
         (Fact::RunFailed { error: s("trap"), moved: false }, "run failed: trap"),

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use crate::model::{
-    Driver, HostCall, IncidentId, Judge, Plan, RunId, Severity, SourceFault, Trend, Verdict, VerdictEvidence,
+    Driver, HostCall, IncidentId, Judge, Plan, RunId, Severity, SourceFault, Transcript, Trend, Verdict,
+    VerdictEvidence,
 };
 
 use super::super::handle::Torn;
@@ -314,7 +315,7 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         }),
         (float(), float(), any::<u32>()).prop_map(|(risk_before, risk_after, samples)| Fact::Judged {
             verdict: Verdict::Inconclusive,
-            evidence: VerdictEvidence { risk_before, risk_after, samples, normal: 0 },
+            evidence: VerdictEvidence { risk_before, risk_after, samples, normal: 0, doubt: None },
         }),
         (text(), text()).prop_map(|(source, why)| Fact::SourceFailed(SourceFault { source, why })),
         (json.clone(), json).prop_map(move |(input, output)| Fact::Planned {
@@ -322,7 +323,16 @@ fn any_fact() -> impl Strategy<Value = Fact> {
             plan: plan.clone(),
             expires_at: Timestamp(1),
             view: serde_json::Value::Null,
-            calls: vec![HostCall { call: "world.observe".to_owned(), input, output }],
+            ran: Some(Transcript {
+                name: "scale-out".to_owned(),
+                component: plan.component,
+                calls: vec![HostCall { call: "incident.target.state".to_owned(), input, output }],
+                outcome: serde_json::Value::Null,
+                log: Vec::new(),
+                log_dropped: 0,
+                fuel: 1,
+                notes: None,
+            }),
         }),
         Just(Fact::RunDone),
         Just(Fact::Resumed),

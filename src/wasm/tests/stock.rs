@@ -47,14 +47,15 @@ async fn each_can_do_only_what_it_is_for() {
 
 #[test]
 fn a_component_imports_only_what_it_uses() {
-    let looks = ["suture:types/types@0.1.0", "suture:incident/incident@0.1.0", "suture:observe/observe@0.1.0"];
+    let looks = ["suture:types/types@1.0.0", "suture:incident/incident@1.0.0"];
     for (_, name, bytes) in crate::wasm::catalog::STOCK {
         let acts: &[&str] = match *name {
-            "cache-aggressively" => &["suture:cache/cache@0.1.0"],
-            "rebalance" => &["suture:traffic/traffic@0.1.0"],
-            "restart-service" => &["suture:restart/restart@0.1.0"],
-            "scale-out" => &["suture:scale/scale@0.1.0"],
-            "shed-load" => &["suture:isolate/isolate@0.1.0", "suture:scale/scale@0.1.0"],
+            "cache-aggressively" => &["suture:cache/cache@1.0.0"],
+            "rebalance" => &["suture:metrics/metrics@1.0.0", "suture:traffic/traffic@1.0.0"],
+            "restart-service" => &["suture:restart/restart@1.0.0"],
+            "scale-out" => &["suture:scale/scale@1.0.0"],
+            "shed-load" => &["suture:isolate/isolate@1.0.0", "suture:scale/scale@1.0.0"],
+            "stock" => &["suture:metrics/metrics@1.0.0"],
             _ => &[],
         };
         let wit_component::DecodedWasm::Component(resolve, world) = wit_component::decode(bytes).unwrap() else {
@@ -139,7 +140,7 @@ async fn every_host_call_is_recorded_with_its_answer() {
     let ran = scale_out.remediate(incident(shop_of(2)), &Args::new(), world, Limits::default().wall).await;
     assert_eq!(ran.result.unwrap(), "scaled local:shop from 2 to 4 instances");
     let calls: Vec<_> = ran.calls.iter().map(|c| c.call.as_str()).collect();
-    assert_eq!(calls, ["incident.targets", "observe.state", "scale.set-replicas", "incident.target.name"]);
+    assert_eq!(calls, ["incident.targets", "incident.target.state", "scale.set-replicas", "incident.target.name"]);
     assert_eq!(ran.calls[2].input, serde_json::json!({ "target": "local:shop", "to": 4 }));
     assert_eq!(ran.calls[2].output, serde_json::json!({ "ok": "scale local:shop to 4" }));
     assert!(ran.fuel > 0 && ran.fuel < Limits::default().fuel / 1_000, "{} units of work", ran.fuel);

@@ -5,7 +5,6 @@ use suture_playbook_sdk::prelude::*;
 use crate::words::About;
 
 /// What the rule knows of an incident.
-#[derive(Default)]
 pub struct Case {
     /// The metrics responsible, most responsible first.
     pub drivers: Vec<Driver>,
@@ -50,10 +49,7 @@ impl Case {
             .by_instance
             .iter()
             .filter(|sample| self.is_serving(&sample.instance))
-            .filter_map(|sample| {
-                let metric = sample.metrics.iter().find(|m| m.name == driver.metric)?;
-                Some((metric.value, sample.instance.as_str()))
-            })
+            .filter_map(|sample| Some((sample.metric(&driver.metric)?, sample.instance.as_str())))
             .collect();
         values.sort_by(|a, b| b.0.total_cmp(&a.0));
         let (ratio, least) = about.standing_out();
@@ -67,11 +63,10 @@ impl Case {
 
     /// The serving instance with the highest value of a metric.
     pub fn worst(&self, metric: &str) -> Option<String> {
-        let value = |sample: &InstanceMetrics| sample.metrics.iter().find(|m| m.name == metric).map(|m| m.value);
         self.by_instance
             .iter()
             .filter(|sample| self.is_serving(&sample.instance))
-            .filter_map(|sample| Some((value(sample)?, &sample.instance)))
+            .filter_map(|sample| Some((sample.metric(metric)?, &sample.instance)))
             .max_by(|a, b| a.0.total_cmp(&b.0))
             .map(|(_, name)| name.clone())
     }
@@ -83,12 +78,12 @@ impl Case {
 
     /// May an instance be added anywhere?
     pub fn can_grow(&self) -> bool {
-        self.targets.iter().any(|t| t.replicas < t.max_replicas)
+        self.targets.iter().any(TargetState::can_grow)
     }
 
     /// Is there a cache to steer?
     pub fn has_cache(&self) -> bool {
-        self.targets.iter().any(|t| t.cache_ttl_ms.is_some())
+        self.targets.iter().any(TargetState::has_cache)
     }
 
     fn is_serving(&self, name: &str) -> bool {

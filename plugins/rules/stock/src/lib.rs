@@ -13,7 +13,7 @@ struct Stock;
 impl Rule for Stock {
     fn describe() -> RuleDescription {
         let summary = "Finds out whether one instance is sick or all have too much to do, and proposes what fits.";
-        rule_description("stock", env!("CARGO_PKG_VERSION"), summary)
+        rule_description("stock", summary)
     }
 
     fn propose() -> Vec<Proposal> {
