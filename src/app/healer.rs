@@ -68,7 +68,7 @@ impl Healer for CatalogHealer {
     }
 
     async fn has(&self, playbook: &str, component: Digest) -> bool {
-        self.version(playbook, component).await.is_some()
+        !self.registry.is_pinned_out(playbook, component) && self.version(playbook, component).await.is_some()
     }
 
     async fn remediate(

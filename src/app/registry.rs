@@ -152,6 +152,15 @@ impl Registry {
         *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalog);
     }
 
+    /// Do the config's pins speak against this version? Then a plan that was made with it is not carried out any more.
+    pub(super) fn is_pinned_out(&self, name: &str, digest: Digest) -> bool {
+        let plugins = &self.config.plugins;
+        match plugins.pins.get(name) {
+            Some(pinned) => *pinned != digest,
+            None => plugins.require_pins && stock(digest).is_none(),
+        }
+    }
+
     /// What a run may use.
     pub(super) fn limits(&self) -> &Limits {
         self.host.limits()
