@@ -11,6 +11,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
+// One list for both who start a cargo of their own: this script and `suture playbook build`.
+#[path = "src/author/nested.rs"]
+mod nested;
+
 const TARGET: &str = "wasm32-unknown-unknown";
 /// Folder in the output and in `SUTURE_COMPONENTS_DIR`; folder of the crates; the crates' prefix; `Role` in the code.
 const ROLES: [(&str, &str, &str, &str); 2] =
@@ -30,6 +34,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), String> {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=src/author/nested.rs");
     println!("cargo::rerun-if-env-changed=SUTURE_COMPONENTS_DIR");
     let root = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
     let out = PathBuf::from(variable("OUT_DIR")?);
@@ -103,7 +108,7 @@ fn compile(root: &Path, target_dir: &Path) -> Result<(), String> {
         .arg(target_dir)
         .stdin(Stdio::null());
     for (name, _) in env::vars_os() {
-        if is_of_the_outer_build(&name) {
+        if nested::is_of_the_outer_build(&name) {
             command.env_remove(name);
         }
     }
@@ -112,32 +117,6 @@ fn compile(root: &Path, target_dir: &Path) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("the stock playbooks do not build:\n{}", String::from_utf8_lossy(&output.stderr)))
-}
-
-/// Would this variable make the guests' build differ from one that is started by hand? The flags and the wrapper of
-/// the outer build (clippy among them) are for the host, and its target folder is locked while we run.
-fn is_of_the_outer_build(name: &OsStr) -> bool {
-    const NAMES: [&str; 15] = [
-        "CARGO_ENCODED_RUSTFLAGS",
-        "RUSTFLAGS",
-        "CARGO_TARGET_DIR",
-        "CARGO_PRIMARY_PACKAGE",
-        "RUSTC_WORKSPACE_WRAPPER",
-        "RUSTC_LINKER",
-        "TARGET",
-        "HOST",
-        "OUT_DIR",
-        "OPT_LEVEL",
-        "DEBUG",
-        "PROFILE",
-        "NUM_JOBS",
-        "LD_LIBRARY_PATH",
-        "DYLD_FALLBACK_LIBRARY_PATH",
-    ];
-    const PREFIXES: [&str; 7] =
-        ["CARGO_BUILD_", "CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_CFG_", "CARGO_FEATURE_", "CARGO_PROFILE_", "DEP_"];
-    let name = name.to_string_lossy();
-    NAMES.contains(&name.as_ref()) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 fn require_target(root: &Path) -> Result<(), String> {

@@ -155,10 +155,8 @@ impl Registry {
     /// Do the config's pins speak against this version? Then a plan that was made with it is not carried out any more.
     pub(super) fn is_pinned_out(&self, name: &str, digest: Digest) -> bool {
         let plugins = &self.config.plugins;
-        match plugins.pins.get(name) {
-            Some(pinned) => *pinned != digest,
-            None => plugins.require_pins && stock(digest).is_none(),
-        }
+        let pin = plugins.pins.get(name).copied();
+        !judge::pins_allow(pin, plugins.require_pins, stock(digest).is_some(), digest)
     }
 
     /// What a run may use.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{AuthorError, cannot};
+use super::{AuthorError, cannot, nested};
 use crate::model::Digest;
 
 /// What Rust playbooks are compiled for: it has no system interface at all.
@@ -79,7 +79,7 @@ fn rust(dir: &Path) -> Result<PathBuf, AuthorError> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(&cargo);
     command.current_dir(dir).args(["build", "--release", "--quiet", "--target", TARGET, "--target-dir", "target"]);
-    for (name, _) in std::env::vars_os().filter(|(name, _)| is_of_an_outer_build(name)) {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| nested::is_of_the_outer_build(name)) {
         command.env_remove(name);
     }
     run(command, "cargo", "install Rust: https://rustup.rs")?;
@@ -111,31 +111,6 @@ fn names_in(manifest: &Path) -> Result<(String, String), AuthorError> {
         return Err(broken("the package's name has a slash in it"));
     }
     Ok((package, library))
-}
-
-/// Would this variable make the build differ from one that is started by hand? They are there when the caller is itself
-/// run by cargo, as in a test.
-fn is_of_an_outer_build(name: &OsStr) -> bool {
-    const NAMES: [&str; 14] = [
-        "CARGO_ENCODED_RUSTFLAGS",
-        "RUSTFLAGS",
-        "CARGO_TARGET_DIR",
-        "CARGO_PRIMARY_PACKAGE",
-        "RUSTC_WORKSPACE_WRAPPER",
-        "RUSTC_LINKER",
-        "TARGET",
-        "HOST",
-        "OUT_DIR",
-        "OPT_LEVEL",
-        "DEBUG",
-        "PROFILE",
-        "NUM_JOBS",
-        "LD_LIBRARY_PATH",
-    ];
-    const PREFIXES: [&str; 7] =
-        ["CARGO_BUILD_", "CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_CFG_", "CARGO_FEATURE_", "CARGO_PROFILE_", "DEP_"];
-    let name = name.to_string_lossy();
-    NAMES.contains(&name.as_ref()) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 fn require_target(dir: &Path) -> Result<(), AuthorError> {

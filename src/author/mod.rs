@@ -13,6 +13,7 @@ mod component;
 mod fuzz;
 mod generate;
 mod inspect;
+mod nested;
 mod parse;
 mod scaffold;
 mod shrink;

@@ -160,6 +160,13 @@ impl OneRun {
         Ok(Self { store, wall, calls, inner: Arc::clone(inner), _ticking: ticking })
     }
 
+    /// A run that can look at the targets as the view has them, and do nothing.
+    fn looking(inner: &Arc<Inner>, view: IncidentView) -> Result<Self, RunError> {
+        let view = Arc::new(view);
+        let world = Box::new(OnlyLooking(Arc::clone(&view)));
+        Self::new(inner, view, world, inner.limits.wall, inner.limits.host_calls)
+    }
+
     /// Names what happened and takes out what was recorded. `outcome`: `None` when the deadline cut the run.
     pub(super) fn ended<T>(self, outcome: Option<wasmtime::Result<T>>) -> Ran<T> {
         let limits = &self.inner.limits;
@@ -288,10 +295,8 @@ pub(super) async fn verify(
     view: IncidentView,
     args: Args,
 ) -> Ran<Result<(), String>> {
-    let view = Arc::new(view);
-    let world = Box::new(OnlyLooking(Arc::clone(&view)));
     let wall = inner.limits.wall;
-    let mut run = match OneRun::new(inner, view, world, wall, inner.limits.host_calls) {
+    let mut run = match OneRun::looking(inner, view) {
         Ok(run) => run,
         Err(error) => return Ran::never(error),
     };
@@ -313,10 +318,8 @@ pub(super) async fn propose(
     rule: &str,
     view: IncidentView,
 ) -> Ran<Vec<Proposal>> {
-    let view = Arc::new(view);
-    let world = Box::new(OnlyLooking(Arc::clone(&view)));
     let wall = inner.limits.wall;
-    let mut run = match OneRun::new(inner, view, world, wall, inner.limits.host_calls) {
+    let mut run = match OneRun::looking(inner, view) {
         Ok(run) => run,
         Err(error) => return Ran::never(error),
     };

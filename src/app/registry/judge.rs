@@ -69,15 +69,17 @@ pub(super) enum Refused {
     NotGranted,
 }
 
+/// Does the config speak for this version, or at least not against it? What is in the binary needs no pin.
+pub(super) fn pins_allow(pin: Option<Digest>, require_pins: bool, is_stock: bool, digest: Digest) -> bool {
+    pin.map_or(!require_pins || is_stock, |pinned| pinned == digest)
+}
+
 /// Decides one case.
 pub(super) fn judge(case: &Case) -> Judgement {
     let Case { file, broken, stock, accepted, pin, require_pins, missing } = case;
     if *broken {
         // Whatever was in use goes on, where the config does not speak against it.
-        let may = |digest: &Digest| match pin {
-            Some(pinned) => pinned == digest,
-            None => !require_pins || *stock == Some(*digest),
-        };
+        let may = |digest: &Digest| pins_allow(*pin, *require_pins, *stock == Some(*digest), *digest);
         return match [*accepted, *stock].into_iter().flatten().find(may) {
             Some(digest) => Judgement::Use { digest, by_pin: false },
             None => Judgement::Broken,
@@ -166,6 +168,15 @@ mod tests {
         assert_eq!(torn(None, None, None, false), Judgement::Broken);
         assert_eq!(torn(None, d("a"), d("b"), false), Judgement::Broken, "the config wants another one");
         assert_eq!(torn(d("s"), d("a"), None, true), uses("s"));
+    }
+
+    #[test]
+    fn a_plan_of_a_version_that_is_pinned_out_is_not_carried_out() {
+        let (a, b) = (d("a").unwrap(), d("b").unwrap());
+        assert!(pins_allow(None, false, false, a) && pins_allow(Some(a), true, false, a));
+        assert!(pins_allow(None, true, true, a), "what is in the binary needs no pin");
+        assert!(!pins_allow(None, true, false, a) && !pins_allow(Some(b), false, false, a));
+        assert!(!pins_allow(Some(b), false, true, a), "unless another one is pinned");
     }
 
     #[test]

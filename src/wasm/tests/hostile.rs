@@ -121,6 +121,22 @@ async fn flooding_the_log_loses_lines_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn what_does_not_fit_into_the_ledger_ends_the_run() {
+    let ran = run_with("floods-its-notes", Limits { record_bytes: 1_000, ..Limits::default() }).await;
+    let error = ran.result.unwrap_err();
+    assert_eq!(error, RunError::TooMuchToRecord { limit: 1_000 });
+    assert!(error.is_fault());
+    assert!(serde_json::to_vec(&ran.calls).unwrap().len() < 2_000, "what was recorded until then is within the limit");
+}
+
+#[tokio::test]
+async fn more_core_instances_than_allowed_are_not_even_made() {
+    let limits = Limits { instances: 0, ..Limits::default() };
+    let error = host_with(limits).load_playbook("harmless", component("harmless", |wat| wat)).await.unwrap_err();
+    assert!(error.to_string().contains("instance count too high"), "{error}");
+}
+
+#[tokio::test]
 async fn flooding_its_notes_is_refused_and_costs_nothing_else() {
     let ran = run("floods-its-notes").await;
     assert_eq!(ran.result, Ok(String::new()));
