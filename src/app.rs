@@ -8,6 +8,7 @@ mod cards;
 mod commands;
 mod components;
 mod control;
+mod feedback;
 mod healer;
 mod registry;
 mod reload;

@@ -190,6 +190,7 @@ pub(super) fn card_listener(
                 Fact::Halted { .. }
                     | Fact::Resumed
                     | Fact::ModeChanged { .. }
+                    | Fact::Deployed { .. }
                     | Fact::SourceFailed(_)
                     | Fact::SourceRecovered { .. }
                     | Fact::FaultInjected { .. }

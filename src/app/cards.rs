@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use super::feedback;
 use crate::chat::cards::{Approvals, IncidentCard, PlanPart};
 use crate::chat::{Card, CardAction, Tone};
 use crate::config::Config;
 use crate::decide::{self, Hold};
 use crate::incident::{Incident, Phase, Run, State, Step};
-use crate::model::{Mode, Policy, Proposal, ServiceId, Timestamp, Verdict};
+use crate::model::{Judge, Mode, Policy, Proposal, ServiceId, Timestamp, Verdict};
 
 /// The mode of a service: a command's, or else the config's.
 pub(super) fn mode_of(state: &State, config: &Config, service: &ServiceId) -> Mode {
@@ -29,6 +30,7 @@ pub(super) fn incident_card(state: &State, config: &Config, incident: &Incident,
     if incident.phase == Phase::Escalated {
         outcome.extend(incident.note.as_ref().map(|why| format!("Why a person has to look: {why}.")));
     }
+    outcome.extend(feedback::card_line(incident));
     IncidentCard {
         id: incident.id,
         service: incident.service.clone(),
@@ -194,11 +196,75 @@ fn actions(incident: &Incident, mode: Mode) -> Vec<CardAction> {
             vec![action("Keep", format!("keep {run}")), action("Roll back", format!("rollback {run}"))]
         }
         Phase::Escalated => {
-            vec![action("Plan again", format!("plan {id} [PLAYBOOK]")), action("Close", format!("close {id} REASON"))]
+            let mut actions = vec![
+                action("Plan again", format!("plan {id} [PLAYBOOK]")),
+                action("Close", format!("close {id} REASON")),
+            ];
+            if matches!(incident.judge, Judge::Model { .. }) {
+                actions.push(action("False alarm", format!("false-alarm {id} REASON")));
+            }
+            actions
         }
         Phase::Resolved => {
             incident.runs.last().map(|run| action("Roll back", format!("rollback {run}"))).into_iter().collect()
         }
         _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::chat::render::{Look, render};
+    use crate::model::{Event, Fact, IncidentId, Person, Severity};
+
+    fn event(at: i64, by: Option<&str>, fact: Fact) -> Event {
+        Event {
+            at: Timestamp(1_793_620_800_000 + at),
+            service: Some("shop".into()),
+            incident: Some(IncidentId(7)),
+            run: None,
+            by: by.map(|name| Person::new(format!("console:{name}"), name)),
+            fact,
+        }
+    }
+
+    /// The card of INC-7 after these facts about it.
+    fn shown(facts: Vec<(i64, Option<&str>, Fact)>) -> String {
+        let config = "[[service]]\nname = \"shop\"\n[[service.source]]\nkind = \"host\"\n";
+        let config = Config::parse(config, Path::new("suture.toml")).unwrap();
+        let opened = Fact::IncidentOpened {
+            since: Timestamp(1_793_620_799_000),
+            risk: 56.0,
+            severity: Severity::Low,
+            drivers: Vec::new(),
+            judge: Judge::Model { version: 1 },
+            score: Some(1.1),
+        };
+        let facts = std::iter::once((0, None, opened)).chain(facts);
+        let events: Vec<_> = facts.map(|(at, by, fact)| event(at, by, fact)).collect();
+        let state = State::fold(&events);
+        let now = Timestamp(1_793_620_860_000);
+        render(&incident_card(&state, &config, &state.incidents[&IncidentId(7)], now), Look::default())
+    }
+
+    fn marked(reason: &str) -> Fact {
+        Fact::FalseAlarm { reason: reason.to_owned(), score: Some(1.1), metrics: Vec::new() }
+    }
+
+    fn resolved(how: &str) -> Fact {
+        Fact::Resolved { how: how.to_owned() }
+    }
+
+    #[test]
+    fn false_alarms() {
+        let anna = Some("anna");
+        let escalated = shown(vec![(1_000, None, Fact::Escalated { why: "no rule knows what to do".to_owned() })]);
+        let while_open =
+            shown(vec![(30_000, anna, marked("the nightly backup")), (30_000, anna, resolved("false alarm"))]);
+        let later = shown(vec![(9_000, None, resolved("recovered alone")), (40_000, anna, marked(""))]);
+        insta::assert_snapshot!([escalated, while_open, later].concat());
     }
 }

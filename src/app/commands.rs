@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cards::{incident_card, mode_of};
-use super::{Shared, components, reload};
+use super::{Shared, components, feedback, reload};
 use crate::chat::chart::{self, Chart, Mark, MarkKind};
 use crate::chat::pages::{self, ServiceRow};
 use crate::chat::{AuditQuery, Block, Card, Command, parse};
@@ -104,6 +104,8 @@ async fn carry_out(shared: &Arc<Shared>, by: &Person, command: Command) -> Resul
             let events = submit(shared, Input::Close { incident, reason, by }).await?;
             Ok(Reply::Done(told(&events)))
         }
+        Command::FalseAlarm { incident, reason } => feedback::false_alarm(shared, incident, reason, by).await,
+        Command::Deployed { service, settle, note } => feedback::deployed(shared, service, settle, note, by).await,
         Command::Chart { service, metric, since } => {
             chart(shared, &state, &service, &metric, since.unwrap_or(CHART_SPAN)).map(Reply::Card)
         }
@@ -136,7 +138,7 @@ async fn carry_out(shared: &Arc<Shared>, by: &Person, command: Command) -> Resul
     }
 }
 
-async fn submit(shared: &Shared, input: Input) -> Result<Vec<Event>, String> {
+pub(super) async fn submit(shared: &Shared, input: Input) -> Result<Vec<Event>, String> {
     shared.engine.submit(input).await.map_err(|error| match error {
         SubmitError::Refused(refusal) => refusal.to_string(),
         SubmitError::Journal(error) => error.to_string(),
@@ -167,9 +169,11 @@ fn status(shared: &Shared, state: &State, one: Option<&ServiceId>) -> Result<Car
 fn row(shared: &Shared, state: &State, service: &ServiceConfig) -> ServiceRow {
     let now = shared.engine.now();
     let open = state.open_incident(&service.name);
+    let settling = state.deploys.get(&service.name).is_some_and(|deploy| deploy.is_settling(now));
     shared.board.with(&service.name, |board| {
         let judged = match board.reading.as_ref().map(|r| (&r.judge, r.is_anomaly())) {
             None => "no sample yet".to_owned(),
+            Some((_, true)) if settling => "anomalous, settling".to_owned(),
             Some((_, true)) => "anomalous".to_owned(),
             Some((Judge::Learning { have, need }, _)) => format!("learning, {have} of {need}"),
             Some(_) => "well".to_owned(),
@@ -200,6 +204,7 @@ fn service_blocks(shared: &Shared, state: &State, service: &ServiceConfig) -> Ve
         field("Model trained", ago(row.model_age, "not yet")),
         field("Sources", format!("{} of {} answer", row.sources.0, row.sources.1)),
     ];
+    blocks.extend(feedback::fields(state, &service.name, shared.engine.now()));
     let targets: Vec<_> = service.targets.iter().map(ToString::to_string).collect();
     blocks
         .push(field("Targets", if targets.is_empty() { "none: watched only".to_owned() } else { targets.join(", ") }));

@@ -11,8 +11,9 @@ use crate::collect::{Collector, Source, SourceError};
 use crate::config::ServiceConfig;
 use crate::detect::{Detector, Model, Signal, Trained, TrainingSet, Watch, train};
 use crate::engine::{Board, Engine};
+use crate::incident::State;
 use crate::ledger::Views;
-use crate::model::{Clock, Fact, Reading, Sample, ServiceId, SourceFault, Timestamp};
+use crate::model::{Clock, Fact, IncidentId, Judge as By, Reading, Sample, ServiceId, SourceFault, Timestamp};
 use crate::supervise::drained;
 
 /// Samples waiting to be judged. full: the collector drops the newest and counts it.
@@ -81,6 +82,10 @@ struct Judge {
     detector: Detector,
     watch: Watch,
     raised_since: Option<Timestamp>,
+    /// The incident that was open at the last reading.
+    open: Option<IncidentId>,
+    /// The last incident was a false alarm of the model: what only the model says is quiet until the service is well once.
+    quiet: bool,
     normal: usize,
     last_read: Option<Timestamp>,
     failing: BTreeSet<String>,
@@ -104,6 +109,8 @@ impl Judge {
         let swept = watcher.clock.now();
         Self {
             raised_since: open.map(|i| i.since),
+            open: open.map(|i| i.id),
+            quiet: false,
             normal: 0,
             last_read: None,
             failing: BTreeSet::new(),
@@ -123,6 +130,7 @@ impl Judge {
             tracing::warn!(service = %id, %error, "a sample could not be stored; it is judged all the same");
         });
         self.note_sources(sample).await?;
+        self.hear();
         let reading = self.detector.observe(sample);
         self.watcher.board.with(&id, |board| board.reading = Some(reading.clone()));
         self.report(reading).await?;
@@ -133,6 +141,28 @@ impl Judge {
         Ok(())
     }
 
+    /// Tells the detector what people said.
+    fn hear(&mut self) {
+        let (state, id) = (self.watcher.engine.state(), &self.watcher.service.name);
+        self.detector.set_feedback(state.false_alarms.get(id).map_or(&[], Vec::as_slice));
+        if let Some(deploy) = state.deploys.get(id) {
+            self.detector.note_deploy(deploy.at, deploy.until);
+        }
+    }
+
+    /// Is this reading one that must not raise anything: the model's word alone, while the service settles after a
+    /// deploy, or is not yet well after a false alarm? What is open goes on as it would.
+    fn is_held_back(&self, state: &State, reading: &Reading) -> bool {
+        let holds = self.quiet || self.detector.is_settling(reading.at);
+        holds && self.detector.is_model_alone() && state.open_incident(&reading.service).is_none()
+    }
+
+    /// Begins to count anomalies anew.
+    fn count_anew(&mut self) {
+        self.watch = Watch::new(&self.watcher.service.detect);
+        self.raised_since = None;
+    }
+
     /// Tells the engine what the reading means for an incident.
     async fn report(&mut self, reading: Reading) -> Result<(), String> {
         // A sample that said nothing new gives the last reading again: it counts as nothing.
@@ -141,8 +171,21 @@ impl Judge {
         }
         self.last_read = Some(reading.at);
         self.normal = if reading.is_anomaly() { 0 } else { self.normal + 1 };
+        let calm = self.normal >= self.watcher.service.detect.clear;
+        let state = self.watcher.engine.state();
+        if self.open.is_some_and(|id| is_false_alarm(&state, id)) {
+            self.quiet = true;
+            self.count_anew();
+        }
+        self.quiet &= !calm;
         let mut told = reading;
-        match self.watch.push(&told) {
+        let signal = if told.is_anomaly() && self.is_held_back(&state, &told) {
+            self.count_anew();
+            None
+        } else {
+            self.watch.push(&told)
+        };
+        match signal {
             Some(Signal::Raised { since, reading }) => {
                 self.raised_since = Some(since);
                 told = reading;
@@ -151,7 +194,6 @@ impl Judge {
             Some(Signal::Cleared { .. }) => self.raised_since = None,
             None => {}
         }
-        let calm = self.normal >= self.watcher.service.detect.clear;
         let events = self
             .watcher
             .engine
@@ -161,9 +203,9 @@ impl Judge {
         // Judged healed before the watch itself had seen enough: it begins anew, or a relapse would not be raised.
         let healed = events.iter().any(|e| matches!(e.fact, Fact::Resolved { .. }) && e.by.is_none());
         if healed {
-            self.watch = Watch::new(&self.watcher.service.detect);
-            self.raised_since = None;
+            self.count_anew();
         }
+        self.open = self.watcher.engine.state().open_incident(&self.watcher.service.name).map(|i| i.id);
         Ok(())
     }
 
@@ -261,6 +303,12 @@ impl Watcher {
             board.bands = bands;
         });
     }
+}
+
+/// Is this an incident of the model's that a person called a false alarm?
+fn is_false_alarm(state: &State, id: IncidentId) -> bool {
+    let incident = state.incidents.get(&id).filter(|i| !i.is_open() && i.false_alarm.is_some());
+    incident.is_some_and(|i| matches!(i.judge, By::Model { .. }))
 }
 
 fn train_on(set: TrainingSet) -> Result<Trained, String> {

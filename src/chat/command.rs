@@ -64,6 +64,22 @@ pub enum Command {
         /// Why; may be empty.
         reason: String,
     },
+    /// An incident was none: nothing was wrong.
+    FalseAlarm {
+        /// Which.
+        incident: IncidentId,
+        /// Why; may be empty.
+        reason: String,
+    },
+    /// A service was changed on purpose and may look unusual for a time.
+    Deployed {
+        /// Which service.
+        service: ServiceId,
+        /// How long; as configured when absent.
+        settle: Option<Duration>,
+        /// What was deployed; may be empty.
+        note: String,
+    },
     /// A metric's course.
     Chart {
         /// Whose.
@@ -230,6 +246,20 @@ pub const COMMANDS: &[CommandHelp] = &[
         "close INC-1 a planned load test",
         &[Slot::Incident],
     ),
+    change(
+        "false-alarm",
+        "false-alarm INCIDENT [REASON]",
+        "say that nothing was wrong; the model heeds it",
+        "false-alarm INC-1 the nightly backup",
+        &[Slot::Incident],
+    ),
+    change(
+        "deployed",
+        "deployed SERVICE [FOR] [NOTE]",
+        "say that a service changes; the model is quiet meanwhile",
+        "deployed shop 10m \"release 1.4\"",
+        &[Slot::Service],
+    ),
     read(
         "chart",
         "chart SERVICE METRIC [SPAN]",
@@ -329,6 +359,8 @@ impl Command {
             Self::Keep { .. } => "keep",
             Self::Plan { .. } => "plan",
             Self::Close { .. } => "close",
+            Self::FalseAlarm { .. } => "false-alarm",
+            Self::Deployed { .. } => "deployed",
             Self::Chart { .. } => "chart",
             Self::Metrics { .. } => "metrics",
             Self::Playbooks => "playbooks",
@@ -374,9 +406,14 @@ impl fmt::Display for Command {
                 optional(f, playbook.as_ref())?;
                 args.iter().try_for_each(|(key, value)| write!(f, " {key}={}", quoted_if_needed(value)))
             }
-            Self::Close { incident, reason } => {
+            Self::Close { incident, reason } | Self::FalseAlarm { incident, reason } => {
                 write!(f, " {incident}")?;
                 because(f, reason)
+            }
+            Self::Deployed { service, settle, note } => {
+                write!(f, " {service}")?;
+                optional(f, settle.map(span).as_ref())?;
+                because(f, note)
             }
             Self::Chart { service, metric, since } => {
                 write!(f, " {service} {metric}")?;

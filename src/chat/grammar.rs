@@ -12,7 +12,7 @@ use std::time::Duration;
 use self::cursor::{Cursor, Word};
 use super::clean;
 use super::command::{AUDIT_FILTERS, AuditQuery, COMMANDS, Command, When, help_for};
-use crate::model::{Args, IncidentId, Mode, RunId, ServiceId, Timestamp};
+use crate::model::{Args, IncidentId, LONGEST_SETTLE, Mode, RunId, ServiceId, Timestamp};
 
 /// Longest command, in characters: a long message by chat standards, and nothing a command needs.
 pub const MAX_CHARS: usize = 2000;
@@ -135,6 +135,14 @@ fn command(verb: &str, words: &mut Cursor<'_>) -> Result<Command, ParseError> {
             args: args(words)?,
         },
         "close" => Command::Close { incident: incident(needed(words, "the incident")?)?, reason: reason(words)? },
+        "false-alarm" => {
+            Command::FalseAlarm { incident: incident(needed(words, "the incident")?)?, reason: reason(words)? }
+        }
+        "deployed" => Command::Deployed {
+            service: service(needed(words, "the service")?)?,
+            settle: leading_settle(words)?,
+            note: reason(words)?,
+        },
         "chart" => Command::Chart {
             service: service(needed(words, "the service")?)?,
             metric: name(needed(words, "the metric (`metrics SERVICE` lists them)")?, "the name of a metric")?,
@@ -212,6 +220,21 @@ fn leading_incident(words: &mut Cursor<'_>) -> Result<Option<IncidentId>, ParseE
     }
     *words = ahead;
     incident(word).map(Some)
+}
+
+/// The time in front of a note, if there is one. A word that begins with a digit is meant to be one: refused when it is
+/// none, or `deployed shop 90m` would be a note and the time another than was said.
+fn leading_settle(words: &mut Cursor<'_>) -> Result<Option<Duration>, ParseError> {
+    let mut ahead = words.clone();
+    let Some(word) = ahead.next_lenient() else { return Ok(None) };
+    if word.quoted || !word.text.starts_with(|c: char| c.is_ascii_digit()) {
+        return Ok(None);
+    }
+    *words = ahead;
+    span(&word, &word.text).ok().filter(|d| *d <= LONGEST_SETTLE).map(Some).ok_or_else(|| {
+        let what = "a time of at most 1h, like 10m; put a note that begins with a digit into quotes";
+        error(Problem::Not(what), &word.text, word.column)
+    })
 }
 
 fn reason(words: &mut Cursor<'_>) -> Result<String, ParseError> {
@@ -379,6 +402,11 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("verify", "audit verify"),
     ("bye", "quit"),
     ("resolve", "close"),
+    ("false", "false-alarm"),
+    ("noise", "false-alarm"),
+    ("deploy", "deployed"),
+    ("release", "deployed"),
+    ("released", "deployed"),
 ];
 
 fn nearest_verb(verb: &str) -> Option<String> {

@@ -23,6 +23,9 @@ const DURATIONS: &[&str] = &[
     "wall_acting",
 ];
 
+/// Advice for the key that takes how often the detector may be wrong.
+const BUDGETS: &str = "write `false_alarms = \"at most one a day\"`, or 3 a week, two a month, 1/day";
+
 /// The part of a message between two others, where it begins with the first.
 pub(super) fn between<'m>(text: &'m str, before: &str, after: &str) -> Option<&'m str> {
     text.strip_prefix(before)?.split_once(after).map(|(inner, _)| inner)
@@ -78,6 +81,9 @@ pub(super) fn explain(raw: &str, path: &[Step], label: &Label, beside: &[&str]) 
 }
 
 fn help_for_type(key: &str, found: &str, expected: &str) -> String {
+    if key == "false_alarms" {
+        return BUDGETS.to_owned();
+    }
     if DURATIONS.contains(&key) {
         let number = between(found, "integer `", "`").or_else(|| between(found, "number `", "`")).unwrap_or("5");
         return format!("a duration is text with its unit: `{key} = \"{number}s\"` (or ms, min, h)");
@@ -93,6 +99,7 @@ fn help_for_text(key: &str, parent: &[Step]) -> String {
     let in_pins = parent.last() == Some(&Step::Key("pins".to_owned()));
     match key {
         _ if in_pins => "write what `sha256sum FILE` says of the component".to_owned(),
+        "false_alarms" => BUDGETS.to_owned(),
         "windows" => super::window::LIKE.to_owned(),
         "listen" => "write an address and a port: `listen = \"127.0.0.1:8080\"`".to_owned(),
         _ if DURATIONS.contains(&key) => format!("a duration is text with its unit: `{key} = \"5s\"`"),

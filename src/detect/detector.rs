@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use super::DetectSettings;
 use super::drivers::drivers;
 use super::judge::{By, Suspect, THRESHOLD, Verdict, judge, risk};
 use super::model::{LoadError, Model};
 use super::scale::Scale;
 use super::train::{LEAST_VALUES, Row, Trained, TrainingSet};
-use crate::model::{Badness, Judge, MetricSpec, Reading, Sample, ServiceId, Severity, Timestamp};
+use super::{DetectSettings, Feedback};
+use crate::model::{Badness, FalseAlarm, Judge, MetricSpec, Reading, Sample, ServiceId, Severity, Timestamp};
 
 /// Values kept of each metric: what a sparkline shows.
 pub(super) const RECENT: usize = 30;
@@ -61,6 +61,11 @@ pub struct Detector {
     /// Sources that fail wholly now, and for how many samples.
     lost: BTreeMap<String, usize>,
     training: Option<Timestamp>,
+    feedback: Feedback,
+    /// The newest deploy: when it was said, and until when the service settles.
+    deploy: Option<(Timestamp, Timestamp)>,
+    /// The last reading rests on the model alone.
+    model_alone: bool,
     counts: Counts,
 }
 
@@ -137,6 +142,9 @@ impl Detector {
             clean_before: false,
             lost: BTreeMap::new(),
             training: None,
+            feedback: Feedback::default(),
+            deploy: None,
+            model_alone: false,
             counts: Counts::default(),
         }
     }
@@ -150,6 +158,32 @@ impl Detector {
         }
     }
 
+    /// What people called false alarms, in place of what was known. Counts from the next sample on.
+    pub fn set_feedback(&mut self, alarms: &[FalseAlarm]) {
+        if self.feedback.alarms() != alarms {
+            self.feedback = Feedback::new(alarms.to_vec());
+        }
+    }
+
+    /// Somebody changed the service at this time, and until then it may look unusual. What was learned before is of
+    /// another service, so a training is due when it has settled. Readings stay as they are: whoever raises incidents
+    /// asks [`is_settling`](Self::is_settling) and [`is_model_alone`](Self::is_model_alone).
+    pub fn note_deploy(&mut self, at: Timestamp, until: Timestamp) {
+        self.deploy = Some((at, until));
+    }
+
+    /// Is this within the time that a deploy was given to settle?
+    #[must_use]
+    pub fn is_settling(&self, at: Timestamp) -> bool {
+        self.deploy.is_some_and(|(from, until)| (from..until).contains(&at))
+    }
+
+    /// Does the last reading rest on the model alone: on no limit that is passed and on no source that is lost?
+    #[must_use]
+    pub fn is_model_alone(&self) -> bool {
+        self.model_alone
+    }
+
     /// Judges one sample. This is the hot path: microseconds, no training, no I/O.
     ///
     /// A sample that says nothing new gives *the last reading again, with its old time*, which a
@@ -158,11 +192,12 @@ impl Detector {
     /// anomalous is absent.
     pub fn observe(&mut self, sample: &Sample) -> Reading {
         if !self.is_next(sample) {
-            return self.last.clone().unwrap_or_else(|| self.reading(sample, &nothing()));
+            return self.last.clone().unwrap_or_else(|| self.reading(sample, &Verdict::none()));
         }
         let judged = self.admit(sample);
         self.note_lost_sources(judged, sample);
-        let verdict = judge(&self.columns, self.live.as_ref(), &self.lost);
+        let tolerance = self.feedback.tolerance(sample.at);
+        let verdict = judge(&self.columns, self.live.as_ref(), &self.lost, tolerance);
         if let Some(last) = self.last.clone()
             && !verdict.is_anomaly()
             && ((judged == 0 && !self.columns.is_empty()) || self.is_blind())
@@ -183,6 +218,7 @@ impl Detector {
         } else {
             self.out.clear();
         }
+        self.model_alone = !verdict.certain;
         self.learn(judged, verdict.is_anomaly());
         let reading = self.reading(sample, &verdict);
         self.last = Some(reading.clone());
@@ -223,8 +259,8 @@ impl Detector {
     }
 
     /// What to train on now, if it is time: at first after `train_after` samples, then every `retrain_every` and
-    /// whenever there are twice as many samples as the model learned from (a young model is a poor one). Not while in
-    /// quarantine, nor twice for one training, unless that is lost for a minute.
+    /// whenever there are twice as many samples as the model learned from (a young model is a poor one), and once after
+    /// a deploy has settled. Not while in quarantine, nor twice for one training, unless that is lost for a minute.
     pub fn training_due(&mut self, now: Timestamp) -> Option<TrainingSet> {
         let have = self.window.len();
         let running = self.training.is_some_and(|since| apart(now, since) < TRAINING_LOST);
@@ -237,7 +273,8 @@ impl Detector {
             // After a restart the window is short: a model of a long one is better, unless it is stale.
             let as_good = have.saturating_mul(2) >= model.samples() || age >= self.settings.retrain_every * 24;
             let aged = age >= self.settings.retrain_every && as_good;
-            if !grown && !aged {
+            let settled = self.deploy.is_some_and(|(_, until)| model.trained_at() < until && until <= now) && as_good;
+            if !grown && !aged && !settled {
                 return None;
             }
         }
@@ -427,18 +464,14 @@ impl Detector {
         Reading {
             service: self.service.clone(),
             at: sample.at,
-            score: verdict.score,
-            threshold: THRESHOLD,
+            score: verdict.score * verdict.tolerated(),
+            threshold: THRESHOLD * verdict.tolerated(),
             risk,
             severity: if anomaly { Severity::of_risk(risk) } else { Severity::None },
             drivers: if anomaly { drivers(&self.columns, live, &verdict.evidence, sample) } else { Vec::new() },
             judge,
         }
     }
-}
-
-fn nothing() -> Verdict {
-    Verdict { score: 0.0, by: By::Nobody, evidence: Vec::new() }
 }
 
 /// The time between two points, whichever is later: a clock that was set back must not stop the training for a year.

@@ -14,6 +14,9 @@
 //! a metric alone raises only when far out, because a forest says nothing of what stood still in training or lies
 //! beyond what it saw.
 //!
+//! What people called false alarms makes the model less easily alarmed: its weights are divided by the *tolerance*
+//! (`feedback.rs`), which is the same as a threshold so many times higher. Limits and lost sources know no tolerance.
+//!
 //! Pure; called by the detector for each sample.
 
 use std::collections::BTreeMap;
@@ -70,11 +73,31 @@ pub(super) struct Verdict {
     pub(super) by: By,
     /// All pieces with any weight, in no order.
     pub(super) evidence: Vec<Evidence>,
+    /// What the model's weights were divided by.
+    pub(super) tolerance: f64,
+    /// A limit is passed or a source is lost: the model is not alone with its word.
+    pub(super) certain: bool,
 }
 
 impl Verdict {
+    pub(super) fn none() -> Self {
+        Self { score: 0.0, by: By::Nobody, evidence: Vec::new(), tolerance: 1.0, certain: false }
+    }
+
     pub(super) fn is_anomaly(&self) -> bool {
         self.score > THRESHOLD
+    }
+
+    /// The factor by which the threshold is higher than usual, for whoever decided.
+    pub(super) fn tolerated(&self) -> f64 {
+        if self.by == By::Model { self.tolerance } else { 1.0 }
+    }
+
+    /// Divides what the model has said so far by the tolerance.
+    fn tolerate(&mut self, tolerance: f64) {
+        self.tolerance = tolerance;
+        self.score /= tolerance;
+        self.evidence.iter_mut().for_each(|evidence| evidence.weight /= tolerance);
     }
 
     fn add(&mut self, by: By, evidence: Evidence) {
@@ -90,17 +113,25 @@ impl Verdict {
 }
 
 /// Judges the newest values of all columns. `lost` are the sources that failed wholly.
-pub(super) fn judge(columns: &[Column], live: Option<&Live>, lost: &BTreeMap<String, usize>) -> Verdict {
-    let mut verdict = Verdict { score: 0.0, by: By::Nobody, evidence: Vec::new() };
+pub(super) fn judge(
+    columns: &[Column],
+    live: Option<&Live>,
+    lost: &BTreeMap<String, usize>,
+    tolerance: f64,
+) -> Verdict {
+    let mut verdict = Verdict::none();
     if let Some(live) = live {
         by_model(columns, live, &mut verdict);
+        verdict.tolerate(tolerance);
     }
     for (at, column) in columns.iter().enumerate() {
         if let Some(weight) = column.newest().and_then(|value| past_limit(value, &column.spec)) {
+            verdict.certain = true;
             verdict.add(By::Limits, Evidence { of: Suspect::Metric(at), weight, forest_share: 0.0 });
         }
     }
     for (source, samples) in lost {
+        verdict.certain = true;
         let of = Suspect::Source(source.clone(), *samples);
         verdict.add(By::Source, Evidence { of, weight: SOURCE, forest_share: 0.0 });
     }

@@ -14,8 +14,10 @@
 //! randomness but the forest's own seed. Called by the composition root, and by the verification after a run: the
 //! model does not change while the quarantine lasts, so that the same model judges the fault and its cure.
 
+mod budget;
 mod detector;
 mod drivers;
+mod feedback;
 mod judge;
 mod model;
 mod scale;
@@ -28,7 +30,9 @@ mod train;
 mod trend;
 mod watch;
 
+pub use budget::{Budget, BudgetError};
 pub use detector::{Counts, Detector};
+pub use feedback::{Feedback, HALF_LIFE, MOST as MOST_TOLERANCE};
 pub use model::{LoadError, Model};
 pub use settings::DetectSettings;
 pub use train::{TrainError, Trained, TrainingSet, train};

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::model::duration_text;
+use super::Budget;
+use crate::model::{LONGEST_SETTLE, duration_text};
 
 /// Samples below which a model is not worth the name.
 const LEAST_TRAINING: usize = 20;
@@ -32,6 +33,11 @@ pub struct DetectSettings {
     pub of: usize,
     /// It is over when this many samples in a row are normal.
     pub clear: usize,
+    /// How many false alarms the operator can live with.
+    pub false_alarms: Budget,
+    /// After a deploy the model raises nothing for this long, when nobody says how long.
+    #[serde(with = "duration_text")]
+    pub settle: Duration,
     /// Part of the training samples that may lie above the threshold, 0 to 0.5.
     pub contamination: f64,
     /// Seed of the forest: the same samples give the same model.
@@ -49,6 +55,8 @@ impl Default for DetectSettings {
             raise: 3,
             of: 5,
             clear: 5,
+            false_alarms: Budget::default(),
+            settle: Duration::from_secs(5 * 60),
             contamination: 0.005,
             seed: 7,
         }
@@ -65,8 +73,20 @@ impl DetectSettings {
                 problems.push(problem);
             }
         };
-        let Self { train_after, window, retrain_every, trees, tree_samples, raise, of, clear, contamination, seed: _ } =
-            self;
+        let Self {
+            train_after,
+            window,
+            retrain_every,
+            trees,
+            tree_samples,
+            raise,
+            of,
+            clear,
+            false_alarms: _,
+            settle,
+            contamination,
+            seed: _,
+        } = self;
         check(
             *train_after >= LEAST_TRAINING,
             format!("train_after is {train_after}: fewer than {LEAST_TRAINING} samples show nothing; 100 is usual"),
@@ -99,6 +119,13 @@ impl DetectSettings {
             format!("raise is {raise}: give 1 to `of` ({of}), or no incident would ever open; 3 of 5 is usual"),
         );
         check((1..=10_000).contains(clear), format!("clear is {clear}: give 1 to 10000 samples; 5 is usual"));
+        check(
+            !settle.is_zero() && *settle <= LONGEST_SETTLE,
+            format!(
+                "settle is {}: give more than 0 and at most 1h, or a deploy would hide a night; 5m is usual",
+                humantime::format_duration(*settle)
+            ),
+        );
         // Written so that NaN is refused too.
         check(
             (0.0..=0.5).contains(contamination),
@@ -128,12 +155,23 @@ mod tests {
             raise: 6,
             of: 5,
             clear: 0,
+            false_alarms: Budget::default(),
+            settle: Duration::from_secs(3601),
             contamination: f64::NAN,
             seed: 7,
         };
         let problems = wrong.problems();
-        let keys =
-            ["train_after", "window", "retrain_every", "trees", "tree_samples", "raise", "clear", "contamination"];
+        let keys = [
+            "train_after",
+            "window",
+            "retrain_every",
+            "trees",
+            "tree_samples",
+            "raise",
+            "clear",
+            "settle",
+            "contamination",
+        ];
         assert_eq!(problems.len(), keys.len(), "{problems:#?}");
         for (problem, key) in problems.iter().zip(keys) {
             assert!(problem.starts_with(&format!("{key} is ")), "{problem}");

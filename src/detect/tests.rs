@@ -1,5 +1,7 @@
 //! The detector as a whole: on the simulated shop, and on awkward streams.
 
+mod feedback;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

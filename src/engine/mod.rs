@@ -26,8 +26,8 @@ pub use world::{DryWorld, Recording};
 use crate::act::Actuator;
 use crate::incident::{self, Input, Observation, Phase, Refusal, STRIKES_ALLOWED, State};
 use crate::model::{
-    Action, ActionKind, Args, Clock, Digest, Event, Fact, Person, Policy, Proposal, Reading, Role, RunId, ServiceId,
-    TargetId, TargetState, Timestamp, Transcript, Verdict,
+    Action, ActionKind, Args, Clock, Digest, Event, Fact, IncidentId, Person, Policy, Proposal, Reading, Role, RunId,
+    ServiceId, TargetId, TargetState, Timestamp, Transcript, Verdict,
 };
 use crate::wasm::{HostError, IncidentView, Limits, Ran, World};
 
@@ -219,6 +219,8 @@ struct Verifying {
     hushed: BTreeSet<ServiceId>,
     /// Runs whose playbook is being asked for its word.
     asking: BTreeSet<RunId>,
+    /// The model's highest score within each incident, in thresholds.
+    peaks: BTreeMap<IncidentId, f64>,
 }
 
 impl Engine {
@@ -327,7 +329,13 @@ impl Engine {
 
     fn enter(&self, after: State, events: &[Event]) {
         let after = Arc::new(after);
-        let closed = events.iter().filter(|e| matches!(e.fact, Fact::Resolved { .. }) && e.by.is_some());
+        // What only the model said is hushed by whoever asks it (see `Fact::FalseAlarm`); limits still count then.
+        let marked = |event: &Event| {
+            let is_it = |e: &Event| matches!(e.fact, Fact::FalseAlarm { score: Some(_), .. });
+            events.iter().any(|e| e.incident == event.incident && is_it(e))
+        };
+        let by_person = |e: &&Event| matches!(e.fact, Fact::Resolved { .. }) && e.by.is_some() && !marked(e);
+        let closed = events.iter().filter(by_person);
         self.with_verifying(|v| v.hushed.extend(closed.filter_map(|e| e.service.clone())));
         // Cards before those who wait for a change: somebody may wait for the end and leave.
         for listener in &self.listeners {
@@ -355,12 +363,35 @@ impl Engine {
             v.hushed.contains(&reading.service)
         });
         let state = self.state();
+        self.note_peak(&state, &reading);
         if let Some(Phase::Verifying(run)) = state.open_incident(&reading.service).map(|i| i.phase) {
             let observation = Observation { at: reading.at, risk: reading.risk, normal: !reading.is_anomaly() };
             self.with_verifying(|v| v.readings.entry(run).or_default().push(observation));
             return self.settle_verdict(&state, run, true).await;
         }
         self.submit(Input::Observed { reading, raised: raised.filter(|_| !hushed), calm }).await
+    }
+
+    /// The model's highest score within an incident, in thresholds of then: what was seen since the start of the daemon,
+    /// and what the ledger has of its opening. `None` when the model had no part in it, and for old ledgers.
+    #[must_use]
+    pub fn peak(&self, incident: IncidentId) -> Option<f64> {
+        let seen = self.with_verifying(|v| v.peaks.get(&incident).copied());
+        let told = self.state().incidents.get(&incident).and_then(|i| i.score);
+        seen.into_iter().chain(told).reduce(f64::max)
+    }
+
+    fn note_peak(&self, state: &State, reading: &Reading) {
+        let (Some(incident), Some(score)) = (state.open_incident(&reading.service), reading.model_score()) else {
+            return;
+        };
+        self.with_verifying(|v| {
+            if !v.peaks.contains_key(&incident.id) {
+                v.peaks.retain(|id, _| state.incidents.contains_key(id));
+            }
+            let peak = v.peaks.entry(incident.id).or_insert(score);
+            *peak = peak.max(score);
+        });
     }
 
     /// Lets time pass: questions expire, waiting runs start, verdicts fall due.

@@ -1,5 +1,7 @@
 //! What can happen to the machine, and how it says no.
 
+use std::time::Duration;
+
 use crate::model::{
     Args, Digest, HostCall, IncidentId, Mode, Person, Plan, PlannedAction, Proposal, Reading, RunId, ServiceId,
     Timestamp, Transcript, Verdict, VerdictEvidence,
@@ -94,6 +96,28 @@ pub enum Input {
         incident: IncidentId,
         /// Why; may be empty.
         reason: String,
+        /// Who.
+        by: Person,
+    },
+    /// A person says that nothing was wrong; ends the incident where it is still open.
+    FalseAlarm {
+        /// Which incident.
+        incident: IncidentId,
+        /// Its highest score, in thresholds as they are without any feedback; `None` when the model had no part in it.
+        score: Option<f64>,
+        /// Why; may be empty.
+        reason: String,
+        /// Who.
+        by: Person,
+    },
+    /// A person changed a service on purpose.
+    Deployed {
+        /// Which service.
+        service: ServiceId,
+        /// How long it may look unusual; cut to [`LONGEST_SETTLE`](crate::model::LONGEST_SETTLE).
+        settle: Duration,
+        /// What was deployed; may be empty.
+        note: String,
         /// Who.
         by: Person,
     },
@@ -278,6 +302,16 @@ pub enum Refusal {
     /// The incident is over.
     #[error("{0} is over")]
     Over(IncidentId),
+    /// Somebody said so already.
+    #[error("{incident} is marked as a false alarm already, by {who} at {at}")]
+    Marked {
+        /// The incident.
+        incident: IncidentId,
+        /// Their name.
+        who: String,
+        /// When.
+        at: Timestamp,
+    },
     /// An executor asked for something that the approved plan, or the life cycle, does not allow.
     #[error("{0}")]
     OutOfTurn(String),

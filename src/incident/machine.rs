@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use super::input::{Input, Outcome, Refusal, RunFailure};
 use super::state::{Incident, Phase, Question, Run, State, Step};
 use crate::decide::{self, Hold};
-use crate::model::{DryRun, Event, Fact, IncidentId, Mode, Person, Policy, RunId, ServiceId, Timestamp, Verdict};
+use crate::model::{
+    DryRun, Event, Fact, IncidentId, Judge, LONGEST_SETTLE, Mode, Person, Policy, RunId, ServiceId, Timestamp, Verdict,
+};
 
 /// How often one incident's world may move under its runs before it counts as a failure.
 const MOVES_TOLERATED: usize = 3;
@@ -229,6 +231,15 @@ impl Rules<'_> {
                     }
                 }
             }
+            Input::FalseAlarm { incident, score, reason, by } => self.false_alarm(state, incident, score, reason, &by),
+            Input::Deployed { service, settle, note, by } => {
+                if self.policies.policy(&service).is_none() {
+                    return Err(Refusal::NoService(service));
+                }
+                self.must_be_allowed(&service, &by)?;
+                let until = self.now.plus(settle.min(LONGEST_SETTLE));
+                Ok(vec![self.event(Some(&service), Some(&by), Fact::Deployed { until, note })])
+            }
             Input::SetMode { service, mode, by } => {
                 if self.policies.policy(&service).is_none() {
                     return Err(Refusal::NoService(service));
@@ -360,6 +371,7 @@ impl Rules<'_> {
                 severity: reading.severity,
                 drivers: reading.drivers.clone(),
                 judge: reading.judge.clone(),
+                score: reading.model_score(),
             };
             let mut event = self.event(Some(&reading.service), None, fact);
             event.incident = Some(state.next_incident());
@@ -392,6 +404,33 @@ impl Rules<'_> {
             return vec![self.about(incident, None, fact)];
         }
         Vec::new()
+    }
+
+    /// Like `Close` while the incident is open; said of one that is over, it only is remembered.
+    fn false_alarm(
+        &self,
+        state: &State,
+        incident: IncidentId,
+        score: Option<f64>,
+        reason: String,
+        by: &Person,
+    ) -> Result<Vec<Event>, Refusal> {
+        let incident = find(state, incident)?;
+        self.must_be_allowed(&incident.service, by)?;
+        if let Some(marked) = &incident.false_alarm {
+            return Err(Refusal::Marked { incident: incident.id, who: marked.by.clone(), at: marked.at });
+        }
+        if let Phase::Acting(run) | Phase::RollingBack(run) = incident.phase {
+            return Err(Refusal::Busy { target: incident.service.to_string(), run });
+        }
+        // What the model had no part in says nothing about the model, whatever the caller believes.
+        let score = score.filter(|score| score.is_finite() && matches!(incident.judge, Judge::Model { .. }));
+        let metrics = incident.drivers.iter().map(|driver| driver.metric.clone()).collect();
+        let mut events = vec![self.about(incident, Some(by), Fact::FalseAlarm { reason, score, metrics })];
+        if incident.is_open() {
+            events.push(self.about(incident, Some(by), Fact::Resolved { how: "false alarm".to_owned() }));
+        }
+        Ok(events)
     }
 
     fn rollback(&self, state: &State, run: RunId, reason: &str, by: &Person) -> Result<Vec<Event>, Refusal> {

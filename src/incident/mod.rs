@@ -16,7 +16,7 @@ pub use components::{Component, Components, STRIKES_ALLOWED};
 pub use due::{Due, due};
 pub use input::{Input, Outcome, Refusal, RunFailure};
 pub use machine::{Policies, step};
-pub use state::{Acted, Incident, Phase, Question, Run, State, Step};
+pub use state::{Acted, Incident, Marked, Phase, Question, Run, State, Step};
 pub use verdict::{Observation, judge};
 
 #[cfg(test)]

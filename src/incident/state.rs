@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::components::Components;
 use crate::model::{
-    ActionKind, Digest, Driver, Event, Fact, HostCall, IncidentId, Judge, Mode, Person, Plan, PlannedAction, Proposal,
-    RunId, ServiceId, Severity, TargetId, Timestamp, Verdict, VerdictEvidence,
+    ActionKind, Deploy, Digest, Driver, Event, Fact, FalseAlarm, HostCall, IncidentId, Judge, Mode, Person, Plan,
+    PlannedAction, Proposal, RunId, ServiceId, Severity, TargetId, Timestamp, Verdict, VerdictEvidence,
 };
 
 /// How many ended incidents are kept in memory; older ones are in the ledger only.
@@ -14,6 +14,9 @@ const KEEP_ENDED: usize = 500;
 
 /// How long actions are remembered for cooldowns and hourly limits. Longer than any of these can be configured.
 const REMEMBER_ACTIONS: Duration = Duration::from_secs(24 * 3600);
+
+/// How many false alarms of one service are remembered: the tolerance that follows from them is at its most long before.
+const KEEP_FALSE_ALARMS: usize = 50;
 
 /// Everything the incident machine knows. Two ledgers with equal events give equal states.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -34,6 +37,11 @@ pub struct State {
     pub components: Components,
     /// What playbooks keep from run to run, by playbook and service.
     pub notes: BTreeMap<(String, ServiceId), BTreeMap<String, String>>,
+    /// Incidents that the model raised and people called false alarms, in the order in which they did: the newest 50 of
+    /// each service.
+    pub false_alarms: BTreeMap<ServiceId, Vec<FalseAlarm>>,
+    /// The newest deploy of each service.
+    pub deploys: BTreeMap<ServiceId, Deploy>,
     last_incident: u64,
     last_run: u64,
 }
@@ -139,6 +147,10 @@ pub struct Incident {
     pub closed_at: Option<Timestamp>,
     /// How it ended: `healed`, `recovered alone`, ...
     pub how: Option<String>,
+    /// How unusual the model found it when it was opened, in thresholds of then; `None` when it was not the model's word.
+    pub score: Option<f64>,
+    /// A person said that nothing was wrong.
+    pub false_alarm: Option<Marked>,
     /// Something could not be taken back: no further proposal is tried by itself.
     pub stuck: Option<String>,
     /// Counted up with each event that changes what the card shows.
@@ -151,6 +163,17 @@ impl Incident {
     pub fn is_open(&self) -> bool {
         self.phase != Phase::Resolved
     }
+}
+
+/// A person's word that an incident was none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marked {
+    /// Who said so.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// Why; may be empty.
+    pub reason: String,
 }
 
 /// A plan that waits for people.
@@ -338,6 +361,14 @@ impl State {
                     self.faults.remove(service);
                 }
             }
+            Fact::Deployed { until, note } => {
+                if let Some(service) = &event.service {
+                    let by = event.by.as_ref().map_or("somebody", |p| p.name.as_str()).to_owned();
+                    let deploy = Deploy { at: event.at, until: *until, note: note.clone(), by };
+                    self.deploys.insert(service.clone(), deploy);
+                }
+            }
+            Fact::FalseAlarm { reason, score, metrics } => self.mark(event, reason, *score, metrics),
             Fact::IncidentOpened { .. } => self.open(event),
             fact if self.components.apply(fact) => {}
             _ => {
@@ -348,7 +379,7 @@ impl State {
     }
 
     fn open(&mut self, event: &Event) {
-        let Fact::IncidentOpened { since, risk, severity, drivers, judge } = &event.fact else { return };
+        let Fact::IncidentOpened { since, risk, severity, drivers, judge, score } = &event.fact else { return };
         let (Some(id), Some(service)) = (event.incident, event.service.clone()) else { return };
         self.last_incident = self.last_incident.max(id.0);
         // A fault explains the first incident after it; what comes later has a cause of its own.
@@ -377,10 +408,23 @@ impl State {
                 asked_at: None,
                 closed_at: None,
                 how: None,
+                score: *score,
+                false_alarm: None,
                 stuck: None,
                 revision: 1,
             },
         );
+    }
+
+    fn mark(&mut self, event: &Event, reason: &str, score: Option<f64>, metrics: &[String]) {
+        let Some(incident) = event.incident.and_then(|id| self.incidents.get_mut(&id)) else { return };
+        let by = event.by.as_ref().map_or("somebody", |p| p.name.as_str()).to_owned();
+        incident.false_alarm = Some(Marked { by, at: event.at, reason: reason.to_owned() });
+        incident.revision += 1;
+        let Some(score) = score else { return };
+        let alarms = self.false_alarms.entry(incident.service.clone()).or_default();
+        alarms.push(FalseAlarm { at: event.at, incident: incident.id, score, metrics: metrics.to_vec() });
+        alarms.drain(..alarms.len().saturating_sub(KEEP_FALSE_ALARMS));
     }
 
     /// What an event means for the run it names. Comes before the incident, which looks at the run.

@@ -25,6 +25,8 @@ enum Move {
     Keep(usize),
     AskPlan(usize),
     Close(usize),
+    FalseAlarm(usize, f64),
+    Deployed(usize, u16),
     Mode(usize, Mode),
     Halt,
     Resume,
@@ -52,7 +54,12 @@ fn a_move() -> impl Strategy<Value = Move> {
         1 => n.clone().prop_map(Move::Rollback),
         1 => n.clone().prop_map(Move::Keep),
         1 => n.clone().prop_map(Move::AskPlan),
-        1 => n.clone().prop_map(Move::Close),
+        // A person's word that ends what others want to see through: seldom.
+        1 => prop_oneof![
+            4 => n.clone().prop_map(Move::Close),
+            1 => (n.clone(), prop_oneof![Just(f64::NAN), 0.0..9.0_f64]).prop_map(|(a, b)| Move::FalseAlarm(a, b)),
+            1 => (n.clone(), any::<u16>()).prop_map(|(a, b)| Move::Deployed(a, b)),
+        ],
         1 => (n.clone(), prop_oneof![1 => Just(Mode::Observe), 3 => Just(Mode::Approve), 2 => Just(Mode::Auto)])
             .prop_map(|(a, b)| Move::Mode(a, b)),
         1 => Just(Move::Halt),
@@ -98,6 +105,12 @@ impl Game {
         open.get(n % open.len().max(1)).copied().unwrap_or(IncidentId(99))
     }
 
+    /// Any of the last few, open or over.
+    fn late_incident(&self, n: usize) -> IncidentId {
+        let all: Vec<_> = self.state.incidents.keys().rev().take(3).copied().collect();
+        all.get(n % all.len().max(1)).copied().unwrap_or(IncidentId(99))
+    }
+
     fn run(&self, n: usize) -> RunId {
         let all: Vec<_> = self.state.runs.keys().rev().take(3).copied().collect();
         all.get((n / 3) % all.len().max(1)).copied().unwrap_or(RunId(99))
@@ -119,7 +132,7 @@ impl Game {
             risk: 70.0,
             severity,
             drivers: Vec::new(),
-            judge: Judge::Limits,
+            judge: if service < 2 { Judge::Limits } else { Judge::Model { version: 1 } },
         }
     }
 
@@ -177,6 +190,18 @@ impl Game {
             Move::Keep(n) => Input::Keep { run: self.run(n), by: good(n) },
             Move::AskPlan(n) => Input::AskPlan { incident: self.incident(n), proposal: None, by: good(n) },
             Move::Close(n) => Input::Close { incident: self.incident(n), reason: String::new(), by: good(n) },
+            Move::FalseAlarm(n, score) => Input::FalseAlarm {
+                incident: self.late_incident(n),
+                score: Some(score),
+                reason: String::new(),
+                by: good(n),
+            },
+            Move::Deployed(n, seconds) => Input::Deployed {
+                service: SERVICES[n % 2].into(),
+                settle: Duration::from_secs(u64::from(seconds)),
+                note: String::new(),
+                by: good(n),
+            },
             Move::Mode(s, mode) => Input::SetMode { service: SERVICES[s % 2].into(), mode, by: good(s) },
             Move::Halt => Input::Halt { reason: "drill".into(), by: good(0) },
             Move::Resume => Input::Resume { by: good(0) },
@@ -271,6 +296,16 @@ impl Game {
                 let inverse = step.action.inverse(&step.before).map(Inverse::Action);
                 assert_eq!(Some(step.inverse.clone()), inverse, "an act whose inverse is not recorded");
             }
+            Fact::FalseAlarm { score, .. } => {
+                let incident = &before.incidents[&event.incident.unwrap()];
+                assert_eq!(incident.false_alarm, None, "marked twice");
+                assert!(!matches!(incident.phase, Phase::Acting(_) | Phase::RollingBack(_)), "marked in a run");
+                let by_model = matches!(incident.judge, Judge::Model { .. });
+                assert!(score.is_none_or(|score| score.is_finite() && by_model), "{score:?} {incident:?}");
+            }
+            Fact::Deployed { until, .. } => {
+                assert!(until.since(self.now) <= LONGEST_SETTLE, "quiet for too long");
+            }
             Fact::ActionDone { index, .. } => {
                 let run = &before.runs[&event.run.unwrap()];
                 assert_eq!(run.step(*index), Some(&Step::Intended), "done without being intended");
@@ -289,6 +324,9 @@ impl Game {
         for service in SERVICES {
             let open = self.state.incidents.values().filter(|i| i.service.0 == service && i.is_open()).count();
             assert!(open <= 1, "two open incidents of {service}");
+        }
+        for incident in self.state.incidents.values().filter(|i| i.false_alarm.is_some()) {
+            assert!(!incident.is_open(), "a false alarm that goes on: {incident:?}");
         }
         let due = due(&self.state);
         for incident in self.state.incidents.values() {
@@ -354,11 +392,124 @@ fn the_moves_reach_every_part_of_the_life_cycle() {
         "halted",
         "resumed",
         "mode-changed",
+        "false-alarm",
+        "deployed",
         "plan-refused",
         "plan-asked",
     ];
     let missed: Vec<_> = wanted.iter().filter(|kind| !seen.contains(*kind)).collect();
     assert!(missed.is_empty(), "never reached: {missed:?}");
+}
+
+mod feedback {
+    use super::*;
+
+    fn event(at: i64, incident: Option<u64>, fact: Fact) -> Event {
+        Event {
+            at: Timestamp(at),
+            service: Some("shop".into()),
+            incident: incident.map(IncidentId),
+            run: None,
+            by: Some(Person::new("good:1", "anna")),
+            fact,
+        }
+    }
+
+    fn opened(id: u64, judge: Judge, score: Option<f64>) -> Event {
+        let fact = Fact::IncidentOpened {
+            since: Timestamp(0),
+            risk: 60.0,
+            severity: Severity::Low,
+            drivers: Vec::new(),
+            judge,
+            score,
+        };
+        event(0, Some(id), fact)
+    }
+
+    fn mark(state: &State, id: u64, score: Option<f64>) -> Result<(State, Vec<Event>), Refusal> {
+        let by = Person::new("good:1", "anna");
+        let input = Input::FalseAlarm { incident: IncidentId(id), score, reason: "a batch job".into(), by };
+        step(state, &policies(), input, Timestamp(1_000)).map(Option::unwrap)
+    }
+
+    const MODEL: Judge = Judge::Model { version: 1 };
+
+    #[test]
+    fn an_open_incident_ends_and_one_that_is_over_is_only_marked() {
+        let open = State::fold(&[opened(7, MODEL, Some(1.2))]);
+        let (marked, events) = mark(&open, 7, Some(1.2)).unwrap();
+        let kinds: Vec<_> = events.iter().map(|e| e.fact.kind()).collect();
+        assert_eq!(kinds, ["false-alarm", "resolved"]);
+        assert_eq!(marked.incidents[&IncidentId(7)].how.as_deref(), Some("false alarm"));
+
+        let over = event(500, Some(7), Fact::Resolved { how: "recovered alone".into() });
+        let over = State::fold(&[opened(7, MODEL, Some(1.2)), over]);
+        let (marked, events) = mark(&over, 7, Some(1.2)).unwrap();
+        assert_eq!(events.len(), 1);
+        let incident = &marked.incidents[&IncidentId(7)];
+        assert_eq!((incident.how.as_deref(), incident.closed_at), (Some("recovered alone"), Some(Timestamp(500))));
+        let by = Marked { by: "anna".into(), at: Timestamp(1_000), reason: "a batch job".into() };
+        assert_eq!(incident.false_alarm, Some(by));
+        let alarm = &marked.false_alarms[&ServiceId::from("shop")][0];
+        assert_eq!((alarm.at, alarm.incident, alarm.score), (Timestamp(1_000), IncidentId(7), 1.2));
+
+        let again = mark(&marked, 7, None).unwrap_err().to_string();
+        assert_eq!(again, "INC-7 is marked as a false alarm already, by anna at 1970-01-01T00:00:01.000Z");
+        let unknown = mark(&marked, 8, None).unwrap_err().to_string();
+        assert_eq!(unknown, "there is no INC-8; `incidents` lists them");
+    }
+
+    #[test]
+    fn what_the_model_did_not_raise_says_nothing_about_the_model() {
+        let state = State::fold(&[opened(7, Judge::Limits, None)]);
+        let (marked, events) = mark(&state, 7, Some(2.0)).unwrap();
+        assert!(matches!(events[0].fact, Fact::FalseAlarm { score: None, .. }), "{events:?}");
+        assert!(marked.false_alarms.is_empty());
+        assert!(marked.incidents[&IncidentId(7)].false_alarm.is_some());
+    }
+
+    #[test]
+    fn only_approvers_may_say_so() {
+        let state = State::fold(&[opened(7, MODEL, None)]);
+        let by = Person::new("evil:1", "mallory");
+        let said = Input::FalseAlarm { incident: IncidentId(7), score: None, reason: String::new(), by: by.clone() };
+        assert!(matches!(step(&state, &policies(), said, Timestamp(0)), Err(Refusal::NotAllowed { .. })));
+        let settle = Duration::from_secs(60);
+        let said = Input::Deployed { service: "shop".into(), settle, note: String::new(), by: by.clone() };
+        assert!(matches!(step(&state, &policies(), said, Timestamp(0)), Err(Refusal::NotAllowed { .. })));
+        let said = Input::Deployed { service: "nope".into(), settle, note: String::new(), by };
+        assert!(matches!(step(&state, &policies(), said, Timestamp(0)), Err(Refusal::NoService(_))));
+    }
+
+    #[test]
+    fn the_newest_fifty_false_alarms_and_the_newest_deploy_are_known() {
+        let mut events = Vec::new();
+        for id in 1..=60 {
+            events.push(opened(id, MODEL, None));
+            let fact = Fact::FalseAlarm { reason: String::new(), score: Some(1.0), metrics: Vec::new() };
+            events.push(event(i64::try_from(id).unwrap(), Some(id), fact));
+            events.push(event(0, Some(id), Fact::Resolved { how: "false alarm".into() }));
+        }
+        for until in [9_000, 5_000] {
+            events.push(event(1_000, None, Fact::Deployed { until: Timestamp(until), note: "1.4".into() }));
+        }
+        let state = State::fold(&events);
+        let alarms = &state.false_alarms[&ServiceId::from("shop")];
+        assert_eq!((alarms.len(), alarms[0].incident, alarms[49].incident), (50, IncidentId(11), IncidentId(60)));
+        let deploy = &state.deploys[&ServiceId::from("shop")];
+        assert_eq!((deploy.until, deploy.by.as_str()), (Timestamp(5_000), "anna"));
+        let settling = [999, 1_000, 4_999, 5_000].map(|at| deploy.is_settling(Timestamp(at)));
+        assert_eq!(settling, [false, true, true, false]);
+    }
+
+    #[test]
+    fn a_ledger_of_before_reads_as_it_is() {
+        let old = serde_json::to_value(opened(7, MODEL, None)).unwrap();
+        assert!(old.get("score").is_none(), "what is not known is not written: {old}");
+        let read: Event = serde_json::from_value(old).unwrap();
+        assert_eq!(State::fold([&read]).incidents[&IncidentId(7)].score, None);
+    }
 }
 
 mod verdicts {

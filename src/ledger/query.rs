@@ -10,7 +10,7 @@ use super::scan::{Position, Stored, read_at};
 use super::{Disk, LedgerError, Storage, folder, records_on};
 
 /// The kinds of fact, in the order of a life.
-pub const KINDS: [&str; 45] = [
+pub const KINDS: [&str; 47] = [
     "started",
     "stopped",
     "tail-repaired",
@@ -53,6 +53,8 @@ pub const KINDS: [&str; 45] = [
     "undo-done",
     "escalated",
     "resolved",
+    "false-alarm",
+    "deployed",
     "mode-changed",
     "halted",
     "resumed",

@@ -84,6 +84,7 @@ fn parts(fact: &Fact) -> (String, String) {
         | Fact::FaultInjected { .. }
         | Fact::FaultLifted { .. }
         | Fact::Commanded { .. }
+        | Fact::Deployed { .. }
         | Fact::ModeChanged { .. }
         | Fact::Halted { .. }
         | Fact::Resumed => daemon_parts(fact),
@@ -96,6 +97,12 @@ fn parts(fact: &Fact) -> (String, String) {
         }
         Fact::Escalated { why } => ("escalated, a person has to look".to_owned(), piece(why)),
         Fact::Resolved { how } => ("resolved".to_owned(), piece(how)),
+        Fact::FalseAlarm { reason, score, .. } => {
+            let score = score.map(|score| format!("it was {score:.2} times as unusual as the threshold"));
+            let why = (!reason.is_empty()).then(|| piece(reason));
+            let said: Vec<_> = why.into_iter().chain(score).collect();
+            ("marked as a false alarm".to_owned(), said.join("; "))
+        }
         _ => remedy_parts(fact),
     };
     (head, detail)
@@ -161,6 +168,10 @@ fn daemon_parts(fact: &Fact) -> (String, String) {
         }
         Fact::FaultLifted { fault } => ("fault lifted".to_owned(), piece(fault)),
         Fact::Commanded { text, via } => ("command".to_owned(), format!("`{}` (via {})", piece(text), piece(via))),
+        Fact::Deployed { until, note } => {
+            let note = if note.is_empty() { String::new() } else { format!("; {}", piece(note)) };
+            ("deployed".to_owned(), format!("settles until {}{note}", until.clock_time()))
+        }
         Fact::ModeChanged { mode } => ("mode changed".to_owned(), format!("to {mode}")),
         Fact::Halted { reason } => ("HALTED, nothing acts".to_owned(), piece(reason)),
         Fact::Resumed => ("resumed".to_owned(), String::new()),

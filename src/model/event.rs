@@ -184,6 +184,10 @@ pub enum Fact {
         drivers: Vec<Driver>,
         /// Who judged.
         judge: Judge,
+        /// How unusual the model found it, in thresholds of then. `None` when a limit or a lost source was the reason,
+        /// and in ledgers of before 0.2.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        score: Option<f64>,
     },
     /// The incident became more severe.
     IncidentWorsened {
@@ -356,6 +360,23 @@ pub enum Fact {
         /// `healed`, `recovered alone`, `closed by a person`.
         how: String,
     },
+    /// A person says that nothing was wrong.
+    FalseAlarm {
+        /// Why; may be empty.
+        reason: String,
+        /// The incident's highest score, in thresholds as they are without any feedback. `None` when the model had no
+        /// part in it: a limit was passed, or a source was lost.
+        score: Option<f64>,
+        /// The metrics that were held responsible.
+        metrics: Vec<String>,
+    },
+    /// Somebody changed the service on purpose: it may look unusual for a time.
+    Deployed {
+        /// Until then.
+        until: Timestamp,
+        /// What was deployed; may be empty.
+        note: String,
+    },
     /// The mode of a service was changed.
     ModeChanged {
         /// From now on.
@@ -417,6 +438,8 @@ impl Fact {
             Self::UndoDone { .. } => "undo-done",
             Self::Escalated { .. } => "escalated",
             Self::Resolved { .. } => "resolved",
+            Self::FalseAlarm { .. } => "false-alarm",
+            Self::Deployed { .. } => "deployed",
             Self::ModeChanged { .. } => "mode-changed",
             Self::Halted { .. } => "halted",
             Self::Resumed => "resumed",

@@ -33,6 +33,13 @@ impl Reading {
     pub fn is_anomaly(&self) -> bool {
         self.severity > Severity::None
     }
+
+    /// How unusual the model found it, in its threshold; `None` when it was not the model's word.
+    #[must_use]
+    pub fn model_score(&self) -> Option<f64> {
+        let score = self.score / self.threshold;
+        (matches!(self.judge, Judge::Model { .. }) && score.is_finite()).then_some(score)
+    }
 }
 
 /// How bad, in words that need no colour.

@@ -124,6 +124,7 @@ fn opened() -> Event {
         severity: Severity::High,
         drivers: Vec::new(),
         judge: Judge::Model { version: 1 },
+        score: None,
     };
     event(1_000, None, fact)
 }

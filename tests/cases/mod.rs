@@ -1,6 +1,7 @@
 mod cli;
 mod crash;
 mod demo;
+mod feedback;
 mod full;
 mod kill;
 mod kit;

@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -29,14 +29,19 @@ struct Shared {
     gives: Mutex<Gives>,
     changed: Condvar,
     over: AtomicBool,
+    served: AtomicUsize,
 }
 
 impl Page {
     pub fn serve(gives: Gives) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
-        let shared =
-            Arc::new(Shared { gives: Mutex::new(gives), changed: Condvar::new(), over: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            gives: Mutex::new(gives),
+            changed: Condvar::new(),
+            over: AtomicBool::new(false),
+            served: AtomicUsize::new(0),
+        });
         let for_thread = Arc::clone(&shared);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -52,6 +57,11 @@ impl Page {
 
     pub fn url(&self) -> String {
         format!("http://{}/metrics", self.addr)
+    }
+
+    /// How many times it was fetched so far.
+    pub fn served(&self) -> usize {
+        self.shared.served.load(Ordering::SeqCst)
     }
 
     pub fn give(&self, gives: Gives) {
@@ -98,4 +108,5 @@ fn answer(mut stream: TcpStream, shared: &Shared) {
         }
         Gives::Nothing => Ok(()),
     };
+    shared.served.fetch_add(1, Ordering::SeqCst);
 }

@@ -74,6 +74,35 @@ fn a_reason_is_what_follows_the_id() {
 }
 
 #[test]
+fn false_alarms_and_deploys() {
+    let wrong = |reason: &str| Command::FalseAlarm { incident: inc(7), reason: reason.into() };
+    assert_eq!(ok("false-alarm INC-7"), wrong(""));
+    assert_eq!(ok("/suture FALSE-ALARM 7 the nightly   backup"), wrong("the nightly backup"));
+    assert!(refused("false-alarm").contains("the incident is missing"));
+    assert!(refused("false-alarm shop").contains("is not an incident like INC-1"));
+    assert!(refused("false alarm INC-7").contains("did you mean `false-alarm`?"));
+    assert!(refused("false\u{2013}alarm INC-7").contains("did you mean `false-alarm`?"));
+
+    let deployed = |settle: Option<u64>, note: &str| Command::Deployed {
+        service: "shop".into(),
+        settle: settle.map(Duration::from_secs),
+        note: note.into(),
+    };
+    assert_eq!(ok("deployed shop"), deployed(None, ""));
+    assert_eq!(ok("deployed shop 10m"), deployed(Some(600), ""));
+    assert_eq!(ok("deployed shop 10m \"release 1.4\""), deployed(Some(600), "release 1.4"));
+    assert_eq!(ok("deployed shop 1h release 1.4"), deployed(Some(3600), "release 1.4"));
+    assert_eq!(ok("deployed shop release 1.4"), deployed(None, "release 1.4"));
+    assert_eq!(ok("deployed shop \"10m\""), deployed(None, "10m"));
+    for text in ["deployed shop 90m", "deployed shop 1.4", "deployed shop 0s", "deployed shop 10", "deployed shop 2d x"]
+    {
+        assert!(refused(text).contains("is not a time of at most 1h, like 10m"), "{text}");
+    }
+    assert!(refused("deployed").contains("usage: deployed SERVICE [FOR] [NOTE]"));
+    assert!(refused("deploy shop").contains("did you mean `deployed`?"));
+}
+
+#[test]
 fn what_looks_like_an_id_and_is_none_never_becomes_the_reason() {
     for text in ["reject INC-x too risky", "reject RUN-1 no", "reject #a", "reject 0 no"] {
         assert!(refused(text).contains("is not an incident"), "{text}");
@@ -230,6 +259,13 @@ fn a_command() -> impl Strategy<Value = Command> {
             Command::Plan { incident, playbook, args }
         }),
         (incident(), a_reason()).prop_map(|(incident, reason)| Command::Close { incident, reason }),
+        (incident(), a_reason()).prop_map(|(incident, reason)| Command::FalseAlarm { incident, reason }),
+        (service(), proptest::option::of((1..3600_u64, 0..1_000_000_000_u32)), a_reason()).prop_map(
+            |(service, settle, note)| {
+                let settle = settle.map(|(s, ns)| Duration::new(s, ns));
+                Command::Deployed { service, settle, note }
+            }
+        ),
         (service(), a_name(), proptest::option::of(a_span())).prop_map(|(service, metric, since)| Command::Chart {
             service,
             metric,

@@ -9,7 +9,7 @@ use crate::config::grant::{Grants, lines_for};
 use crate::config::problem::value;
 use crate::config::reader::{Findings, Section};
 use crate::config::settings::ServiceSettings;
-use crate::model::{ActionKind, Mode};
+use crate::model::{ActionKind, LONGEST_SETTLE, Mode};
 
 /// Shortest time between two samples: below it, collecting would be most of what the machine does.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(200);
@@ -96,6 +96,11 @@ fn rounds(findings: &mut Findings<'_>, section: &Service<'_>, of: &str) {
 fn detect(findings: &mut Findings<'_>, section: &Service<'_>, of: &str) {
     let d = &section.settings.detect;
     zero(findings, section, of, "detect.retrain_every", d.retrain_every);
+    let too_long = !zero(findings, section, of, "detect.settle", d.settle) && d.settle > LONGEST_SETTLE;
+    if too_long && section.sound(&["detect.settle"]) {
+        let message = format!("{of}`settle` is longer than 1h: a deploy that somebody forgot would hide a night");
+        findings.error(section.at("detect.settle"), &message, "write `settle = \"5m\"`, or up to 1h");
+    }
     let mut between = |key: &str, n: usize, least: usize, most: usize, why: &str| {
         let path = format!("detect.{key}");
         if !(least..=most).contains(&n) && section.sound(&[&path]) {

@@ -142,6 +142,7 @@ fn all() -> Vec<(Fact, &'static str)> {
                 severity: Severity::High,
                 drivers: vec![driver.clone()],
                 judge: Judge::Limits,
+                score: None,
             },
             "incident opened: risk 87 (high) since 22:13:20; driven by latency_p95 412 ms (normally 18 ms, 23x)",
         ),
@@ -210,6 +211,14 @@ fn all() -> Vec<(Fact, &'static str)> {
         (Fact::UndoDone { impossible: vec![1, 2] }, "undo done: no way back for step 2, step 3"),
         (Fact::Escalated { why: s("nothing helped") }, "escalated, a person has to look: nothing helped"),
         (Fact::Resolved { how: s("healed") }, "resolved: healed"),
+        (
+            Fact::FalseAlarm { reason: s("a batch job"), score: Some(1.254), metrics: vec![s("cpu")] },
+            "marked as a false alarm: a batch job; it was 1.25 times as unusual as the threshold",
+        ),
+        (
+            Fact::Deployed { until: Timestamp(1_700_000_000_000), note: s("release 1.4") },
+            "deployed: settles until 22:13:20; release 1.4",
+        ),
         (Fact::ModeChanged { mode: Mode::Auto }, "mode changed: to auto"),
         (Fact::Halted { reason: s("deploy") }, "HALTED, nothing acts: deploy"),
         (Fact::Resumed, "resumed"),
@@ -223,6 +232,11 @@ fn all() -> Vec<(Fact, &'static str)> {
             "no proposal: no rule knew what to do",
         ),
         (Fact::RunFailed { error: s("trap"), moved: false }, "run failed: trap"),
+        (Fact::FalseAlarm { reason: String::new(), score: None, metrics: Vec::new() }, "marked as a false alarm"),
+        (
+            Fact::Deployed { until: Timestamp(1_700_000_000_000), note: String::new() },
+            "deployed: settles until 22:13:20",
+        ),
     ]
 }
 

@@ -311,7 +311,7 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         (text(), text()).prop_map(|(text, via)| Fact::Commanded { text, via }),
         (any::<i64>(), float(), prop::collection::vec(driver, 0..3)).prop_map(|(since, risk, drivers)| {
             let (severity, judge) = (Severity::High, Judge::Learning { have: 3, need: 100 });
-            Fact::IncidentOpened { since: Timestamp(since), risk, severity, drivers, judge }
+            Fact::IncidentOpened { since: Timestamp(since), risk, severity, drivers, judge, score: Some(risk) }
         }),
         (float(), float(), any::<u32>()).prop_map(|(risk_before, risk_after, samples)| Fact::Judged {
             verdict: Verdict::Inconclusive,
