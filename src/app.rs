@@ -12,6 +12,7 @@ mod feedback;
 mod healer;
 mod registry;
 mod reload;
+mod warnings;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -235,8 +236,13 @@ impl App {
         let shown = Arc::default();
         let (outbox, outbox_workers) = Outbox::new(messengers, &OutboxSettings::default());
         let policies = config.services.iter().map(|s| (s.name.clone(), s.policy())).collect();
-        let listener =
-            build::card_listener(Arc::clone(&config), Arc::clone(&clock), outbox.clone(), Arc::clone(&shown));
+        let listener = build::card_listener(
+            Arc::clone(&config),
+            Arc::clone(&board),
+            Arc::clone(&clock),
+            outbox.clone(),
+            Arc::clone(&shown),
+        );
         let journal = Arc::new(build::LedgerJournal(opened.ledger.clone()));
         let engine = Engine::new(opened.state.clone(), journal, policies, Arc::clone(&clock), vec![listener]);
         build::record_start(&engine, &config, &found, &opened).await?;
@@ -351,7 +357,8 @@ impl App {
     fn show_open_incidents(&self) {
         let state = self.shared.engine.state();
         for incident in state.incidents.values().filter(|i| i.is_open()) {
-            let card = cards::incident_card(&state, &self.shared.config, incident, self.clock.now());
+            let card =
+                cards::incident_card(&state, &self.shared.config, &self.shared.board, incident, self.clock.now());
             self.shared.outbox.show(&card);
             self.shared.shown.lock().unwrap_or_else(PoisonError::into_inner).insert(incident.id);
         }
@@ -396,7 +403,7 @@ async fn late_cards(
         let (state, now) = (shared.engine.state(), clock.now());
         for incident in state.incidents.values().filter(|i| i.is_open() && now.since(i.opened_at) > PLAN_WITHIN) {
             if shared.shown.lock().unwrap_or_else(PoisonError::into_inner).insert(incident.id) {
-                shared.outbox.show(&cards::incident_card(&state, &shared.config, incident, now));
+                shared.outbox.show(&cards::incident_card(&state, &shared.config, &shared.board, incident, now));
             }
         }
     }

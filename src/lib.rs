@@ -5,6 +5,7 @@ pub mod model;
 pub mod collect;
 
 pub mod detect;
+pub mod evaluate;
 
 pub mod decide;
 pub mod incident;

@@ -14,7 +14,7 @@ use crate::collect::{self, SourceSettings};
 #[cfg(feature = "local")]
 use crate::config::TargetConfig;
 use crate::config::{Config, lines_for_all};
-use crate::engine::{Actuators, Engine, Journal, JournalError, Listener};
+use crate::engine::{Actuators, Board, Engine, Journal, JournalError, Listener};
 use crate::incident::{Phase, State};
 use crate::ledger::{self, Disk, Ledger, Options, Storage, Views};
 use crate::model::{ActionKind, Clock, Event, Fact, IncidentId, Role, TargetId};
@@ -169,6 +169,7 @@ pub(super) fn source_maker(sd_urls: Arc<BTreeMap<TargetId, String>>) -> MakeSour
 /// with its plan says more than three in a row. `late_cards` shows those that take longer.
 pub(super) fn card_listener(
     config: Arc<Config>,
+    board: Arc<Board>,
     clock: Arc<dyn Clock>,
     outbox: Outbox,
     shown: Arc<Mutex<BTreeSet<IncidentId>>>,
@@ -182,7 +183,7 @@ pub(super) fn card_listener(
                 continue;
             }
             shown.insert(incident.id);
-            outbox.show(&cards::incident_card(state, &config, incident, clock.now()));
+            outbox.show(&cards::incident_card(state, &config, &board, incident, clock.now()));
         }
         for event in events.iter().filter(|e| e.incident.is_none()) {
             if matches!(
@@ -193,6 +194,7 @@ pub(super) fn card_listener(
                     | Fact::Deployed { .. }
                     | Fact::SourceFailed(_)
                     | Fact::SourceRecovered { .. }
+                    | Fact::Forecast(_)
                     | Fact::FaultInjected { .. }
                     | Fact::FaultLifted { .. }
                     | Fact::TailRepaired { .. }

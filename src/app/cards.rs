@@ -7,8 +7,9 @@ use crate::chat::cards::{Approvals, IncidentCard, PlanPart};
 use crate::chat::{Card, CardAction, Tone};
 use crate::config::Config;
 use crate::decide::{self, Hold};
+use crate::engine::Board;
 use crate::incident::{Incident, Phase, Run, State, Step};
-use crate::model::{Judge, Mode, Policy, Proposal, ServiceId, Timestamp, Verdict};
+use crate::model::{Forecast, Judge, Mode, Policy, Proposal, ServiceId, Timestamp, Verdict};
 
 /// The mode of a service: a command's, or else the config's.
 pub(super) fn mode_of(state: &State, config: &Config, service: &ServiceId) -> Mode {
@@ -17,7 +18,13 @@ pub(super) fn mode_of(state: &State, config: &Config, service: &ServiceId) -> Mo
 }
 
 /// The card of an incident as it stands.
-pub(super) fn incident_card(state: &State, config: &Config, incident: &Incident, now: Timestamp) -> Card {
+pub(super) fn incident_card(
+    state: &State,
+    config: &Config,
+    board: &Board,
+    incident: &Incident,
+    now: Timestamp,
+) -> Card {
     let policy = config.service(&incident.service).map(crate::config::ServiceConfig::policy);
     let end = incident.closed_at.unwrap_or(now);
     let runs: Vec<_> = incident.runs.iter().filter_map(|id| state.runs.get(id)).collect();
@@ -43,12 +50,19 @@ pub(super) fn incident_card(state: &State, config: &Config, incident: &Incident,
         tone: tone(incident),
         settled: !incident.is_open(),
         drivers: incident.drivers.clone(),
+        ahead: if incident.is_open() { ahead(board, &incident.service, now) } else { Vec::new() },
         plan: plan_part(incident, last, policy.as_ref(), now),
         outcome,
         timings: timings(incident, last),
         actions: actions(incident, mode_of(state, config, &incident.service)),
     }
     .card()
+}
+
+/// The limits that a service is on its way to, in words, soonest first.
+pub(super) fn ahead(board: &Board, service: &ServiceId, now: Timestamp) -> Vec<String> {
+    let ahead = board.with(service, |board| board.reading.as_ref().map(|reading| reading.ahead_at(now)));
+    ahead.iter().flatten().map(Forecast::words).collect()
 }
 
 fn phase_words(incident: &Incident) -> String {
@@ -218,7 +232,7 @@ mod tests {
 
     use super::*;
     use crate::chat::render::{Look, render};
-    use crate::model::{Event, Fact, IncidentId, Person, Severity};
+    use crate::model::{Event, Fact, IncidentId, Person, Reading, Severity};
 
     fn event(at: i64, by: Option<&str>, fact: Fact) -> Event {
         Event {
@@ -233,6 +247,10 @@ mod tests {
 
     /// The card of INC-7 after these facts about it.
     fn shown(facts: Vec<(i64, Option<&str>, Fact)>) -> String {
+        shown_with(&Board::default(), facts)
+    }
+
+    fn shown_with(board: &Board, facts: Vec<(i64, Option<&str>, Fact)>) -> String {
         let config = "[[service]]\nname = \"shop\"\n[[service.source]]\nkind = \"host\"\n";
         let config = Config::parse(config, Path::new("suture.toml")).unwrap();
         let opened = Fact::IncidentOpened {
@@ -247,7 +265,7 @@ mod tests {
         let events: Vec<_> = facts.map(|(at, by, fact)| event(at, by, fact)).collect();
         let state = State::fold(&events);
         let now = Timestamp(1_793_620_860_000);
-        render(&incident_card(&state, &config, &state.incidents[&IncidentId(7)], now), Look::default())
+        render(&incident_card(&state, &config, board, &state.incidents[&IncidentId(7)], now), Look::default())
     }
 
     fn marked(reason: &str) -> Fact {
@@ -256,6 +274,35 @@ mod tests {
 
     fn resolved(how: &str) -> Fact {
         Fact::Resolved { how: how.to_owned() }
+    }
+
+    #[test]
+    fn a_limit_ahead_is_on_the_card_while_the_incident_is_open() {
+        let forecast = Forecast {
+            metric: "memory_bytes".to_owned(),
+            limit: 2_147_483_648.0,
+            unit: "bytes".to_owned(),
+            within_ms: 600_000,
+            earliest_ms: 480_000,
+            latest_ms: Some(780_000),
+            confidence: 0.9,
+        };
+        let reading = Reading {
+            service: "shop".into(),
+            at: Timestamp(1_793_620_800_000),
+            score: 1.1,
+            threshold: 1.0,
+            risk: 56.0,
+            severity: Severity::Low,
+            drivers: Vec::new(),
+            judge: Judge::Model { version: 1 },
+            ahead: vec![forecast],
+        };
+        let board = Board::default();
+        board.with(&"shop".into(), |board| board.reading = Some(reading));
+        let open = shown_with(&board, vec![(1_000, None, Fact::Escalated { why: "nothing helped".to_owned() })]);
+        let over = shown_with(&board, vec![(1_000, None, resolved("recovered alone"))]);
+        insta::assert_snapshot!([open, over].concat());
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::cards::{incident_card, mode_of};
+use super::cards::{ahead, incident_card, mode_of};
 use super::{Shared, components, feedback, reload};
 use crate::chat::chart::{self, Chart, Mark, MarkKind};
 use crate::chat::pages::{self, ServiceRow};
@@ -64,7 +64,7 @@ async fn carry_out(shared: &Arc<Shared>, by: &Person, command: Command) -> Resul
         Command::Incidents => Ok(Reply::Card(incidents(&state))),
         Command::Show { incident } => {
             let incident = state.incidents.get(&incident).ok_or_else(|| Refusal::NoIncident(incident).to_string())?;
-            let mut card = incident_card(&state, &shared.config, incident, shared.engine.now());
+            let mut card = incident_card(&state, &shared.config, &shared.board, incident, shared.engine.now());
             // Asked for: shown whole, as a message of its own.
             card.key.clear();
             card.blocks.extend(history(shared, incident));
@@ -170,6 +170,7 @@ fn row(shared: &Shared, state: &State, service: &ServiceConfig) -> ServiceRow {
     let now = shared.engine.now();
     let open = state.open_incident(&service.name);
     let settling = state.deploys.get(&service.name).is_some_and(|deploy| deploy.is_settling(now));
+    let ahead = ahead(&shared.board, &service.name, now);
     shared.board.with(&service.name, |board| {
         let judged = match board.reading.as_ref().map(|r| (&r.judge, r.is_anomaly())) {
             None => "no sample yet".to_owned(),
@@ -188,6 +189,7 @@ fn row(shared: &Shared, state: &State, service: &ServiceConfig) -> ServiceRow {
             model_age: board.model.map(|(_, at)| now.since(at)),
             sample_age: board.samples.back().map(|s| now.since(s.at)),
             sources: (service.sources.len() - failing, service.sources.len()),
+            ahead,
         }
     })
 }
@@ -204,6 +206,7 @@ fn service_blocks(shared: &Shared, state: &State, service: &ServiceConfig) -> Ve
         field("Model trained", ago(row.model_age, "not yet")),
         field("Sources", format!("{} of {} answer", row.sources.0, row.sources.1)),
     ];
+    blocks.extend(row.ahead.into_iter().map(|words| field("Ahead", words)));
     blocks.extend(feedback::fields(state, &service.name, shared.engine.now()));
     let targets: Vec<_> = service.targets.iter().map(ToString::to_string).collect();
     blocks

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::warnings::Warnings;
 use crate::collect::{Collector, Source, SourceError};
 use crate::config::ServiceConfig;
 use crate::detect::{Detector, Model, Signal, Trained, TrainingSet, Watch, train};
@@ -21,6 +22,10 @@ const SAMPLES_WAITING: usize = 16;
 
 /// How long stored samples are kept when nothing else is said.
 const RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The stored samples that a detector begins with after a restart, and how many at most.
+const WARM: Duration = Duration::from_secs(3600);
+const MOST_WARM: usize = 20_000;
 
 /// How often old samples are dropped.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
@@ -89,6 +94,7 @@ struct Judge {
     normal: usize,
     last_read: Option<Timestamp>,
     failing: BTreeSet<String>,
+    warnings: Warnings,
     training: mpsc::Sender<Result<Trained, String>>,
     trained: mpsc::Receiver<Result<Trained, String>>,
     swept: Timestamp,
@@ -114,6 +120,7 @@ impl Judge {
             normal: 0,
             last_read: None,
             failing: BTreeSet::new(),
+            warnings: Warnings::default(),
             watcher,
             detector,
             watch,
@@ -170,6 +177,7 @@ impl Judge {
             return Ok(());
         }
         self.last_read = Some(reading.at);
+        self.foretell(&reading).await?;
         self.normal = if reading.is_anomaly() { 0 } else { self.normal + 1 };
         let calm = self.normal >= self.watcher.service.detect.clear;
         let state = self.watcher.engine.state();
@@ -223,6 +231,16 @@ impl Judge {
             self.note(&id, Fact::SourceRecovered { source }).await?;
         }
         self.failing = now;
+        Ok(())
+    }
+
+    /// Records a limit that a metric is on its way to, once each time that it is. No incident comes of it.
+    async fn foretell(&mut self, reading: &Reading) -> Result<(), String> {
+        for forecast in self.warnings.news(reading) {
+            let within_seconds = forecast.within_ms / 1000;
+            tracing::info!(service = %reading.service, metric = %forecast.metric, within_seconds, "a limit is ahead");
+            self.note(&reading.service, Fact::Forecast(forecast)).await?;
+        }
         Ok(())
     }
 
@@ -282,7 +300,8 @@ impl Judge {
 }
 
 impl Watcher {
-    /// Takes up the stored model and samples of an earlier life, if they fit.
+    /// Takes up the stored model, if it fits, and the samples of the last hour before. An open incident's are not among
+    /// them, nor those of one that is over: the service is still compared with the time when it was well.
     fn restore(&self, detector: &mut Detector) {
         let id = &self.service.name;
         match self.views.model(id) {
@@ -292,6 +311,17 @@ impl Watcher {
             },
             Ok(None) => {}
             Err(error) => tracing::warn!(service = %id, %error, "the stored model cannot be read; learning anew"),
+        }
+        let state = self.engine.state();
+        let until = state.open_incident(id).map_or(self.clock.now(), |incident| incident.since);
+        let ill: Vec<_> =
+            state.incidents.values().filter(|i| i.service == *id).map(|i| (i.since, i.closed_at)).collect();
+        let well = |at: Timestamp| {
+            at < until && !ill.iter().any(|(since, closed)| *since <= at && closed.is_none_or(|closed| at <= closed))
+        };
+        match self.views.samples(id, until.minus(WARM), MOST_WARM) {
+            Ok(stored) => detector.warm(stored.iter().filter(|sample| well(sample.at))),
+            Err(error) => tracing::warn!(service = %id, %error, "the stored samples cannot be read"),
         }
     }
 

@@ -41,6 +41,8 @@ pub struct IncidentCard {
     pub settled: bool,
     /// The metrics responsible, most responsible first.
     pub drivers: Vec<Driver>,
+    /// The limits that metrics are on their way to, in words, a line each.
+    pub ahead: Vec<String>,
     /// What is proposed or was done.
     pub plan: Option<PlanPart>,
     /// What came of it so far, a line each: `RUN-1: local:shop workers 2 -> 4, done`, `verdict: improved`.
@@ -153,6 +155,7 @@ impl IncidentCard {
         if !self.drivers.is_empty() {
             blocks.push(Block::Metrics(self.drivers.iter().take(MOST_METRICS).map(metric_line).collect()));
         }
+        blocks.extend(self.ahead.iter().map(|words| Block::Field("Ahead".to_owned(), words.clone())));
         if let Some(plan) = &self.plan {
             plan_blocks(plan, &mut blocks);
         }

@@ -29,6 +29,8 @@ pub struct ServiceRow {
     pub sample_age: Option<Duration>,
     /// Sources that answer, and all of them.
     pub sources: (usize, usize),
+    /// The limits that it is on its way to, in words, soonest first.
+    pub ahead: Vec<String>,
 }
 
 /// How everything stands. `halted` is the reason of the kill switch, when it is pulled.
@@ -58,6 +60,8 @@ pub fn status(rows: &[ServiceRow], halted: Option<&str>) -> Card {
             })
             .collect(),
     });
+    let ahead = rows.iter().filter_map(|r| Some((&r.service, r.ahead.first()?)));
+    blocks.extend(ahead.map(|(service, words)| Block::Text(format!("{service}: {words}"))));
     let (title, tone) = match (halted, bad) {
         (Some(_), _) => ("status · stopped".to_owned(), Tone::Waiting),
         (None, 0) => (format!("status · {} well", counted(rows.len(), "service")), Tone::Good),

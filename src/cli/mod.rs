@@ -8,6 +8,7 @@ mod backtest;
 pub mod check;
 #[cfg(feature = "local")]
 mod demo;
+mod detect;
 pub mod init;
 mod log;
 mod playbook;
@@ -51,6 +52,7 @@ Examples:
   suture demo --fault crash --yes   the same unattended; exits 0 only if it was healed
   suture init && suture run         watch this machine
   suture check --config prod.toml   prove a config before it runs
+  suture detect --input m.csv --output s.csv   judge a file of metrics
   suture playbook new one-more      write a playbook of your own
   suture ctl approve 1              approve from another terminal
   suture audit --since 1h           what happened in the last hour
@@ -93,7 +95,6 @@ impl Global {
 }
 
 #[derive(Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it in a process, made once")]
 enum Command {
     /// Watch and heal what the config names
     Run,
@@ -115,6 +116,8 @@ enum Command {
         #[arg(long)]
         offline: bool,
     },
+    /// Judge a file of metrics as the daemon would, and measure how good that is
+    Detect(detect::DetectArgs),
     /// What happened, from the ledger
     Audit(audit::AuditArgs),
     /// Do again what rules and playbooks did in an incident, from the ledger, and prove that it is the same
@@ -171,6 +174,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Demo(args) => demo::demo(&global, &args),
         Command::Init { path, force } => init_file(&path, force),
         Command::Check { offline } => run::check(&global, offline),
+        Command::Detect(args) => detect::run(&global, args),
         Command::Audit(args) => audit::audit(&global, args),
         Command::Replay(args) => replay::run(&global, args),
         Command::Ledger { command } => audit::ledger(&global, &command),

@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::drivers::drivers;
 use super::judge::{By, Suspect, THRESHOLD, Verdict, judge, risk};
 use super::model::{LoadError, Model};
+use super::outlooks::Outlooks;
 use super::scale::Scale;
+use super::scorer::{Judgement, Scorer};
 use super::train::{LEAST_VALUES, Row, Trained, TrainingSet};
 use super::{DetectSettings, Feedback};
 use crate::model::{Badness, FalseAlarm, Judge, MetricSpec, Reading, Sample, ServiceId, Severity, Timestamp};
@@ -21,6 +23,8 @@ const MAX_SOURCES: usize = 16;
 const CLOCK_SET_BACK: usize = 5;
 /// Samples for which the absence of all that was anomalous is taken for "not known" and not for "well again".
 const BLIND: usize = 20;
+/// Samples after which the slowest mean of a course has forgotten how it began.
+const WARM: usize = 500;
 /// Time after which a training that was handed out and never came back is handed out again.
 const TRAINING_LOST: Duration = Duration::from_secs(60);
 
@@ -37,6 +41,30 @@ pub struct Counts {
     pub surplus: u64,
 }
 
+/// Is what was usual when the model was trained still usual?
+///
+/// In training 2 of 100 samples passed the edge of the scores. A share that forgets half in [`Drift::HALF`] samples and is
+/// ten times that has drifted: not an anomaly, but another normal.
+#[derive(Debug, Default)]
+struct Drift {
+    share: f64,
+    seen: usize,
+}
+
+impl Drift {
+    const HALF: usize = 100;
+    const DRIFTED: f64 = 0.2;
+
+    fn push(&mut self, over: bool) {
+        self.share += (f64::from(u8::from(over)) - self.share) * std::f64::consts::LN_2 / Self::HALF as f64;
+        self.seen = self.seen.saturating_add(1);
+    }
+
+    fn is_drifted(&self) -> bool {
+        self.seen >= Self::HALF && self.share > Self::DRIFTED
+    }
+}
+
 /// Judges the samples of one service and keeps what the next model is learned from.
 #[derive(Debug)]
 pub struct Detector {
@@ -45,11 +73,13 @@ pub struct Detector {
     specs: BTreeMap<String, MetricSpec>,
     index: BTreeMap<String, usize>,
     columns: Vec<Column>,
+    outlooks: Outlooks,
     window: VecDeque<Row>,
-    /// The sample before was learned from, so that the next row follows it.
-    follows: bool,
     live: Option<Live>,
     quarantine: bool,
+    /// Anomalies in a row that were not taken for usual: an incident may be about to open.
+    held: usize,
+    drift: Drift,
     last: Option<Reading>,
     /// Columns that were out at the last anomaly.
     out: Vec<usize>,
@@ -97,27 +127,50 @@ impl Column {
     }
 }
 
-/// A model, with the place of each of its metrics among the columns.
+/// A model at work, with the place of each of its metrics among the columns.
 #[derive(Debug)]
 pub(super) struct Live {
-    pub(super) model: Model,
+    pub(super) scorer: Scorer,
     pub(super) columns: Vec<Option<usize>>,
+    /// The newest values, in the model's order; kept so that a sample allocates nothing.
+    values: Vec<f64>,
 }
 
 impl Live {
-    pub(super) fn features(&self, columns: &[Column]) -> Vec<f64> {
-        let mut row = Vec::with_capacity(self.columns.len() * 3);
-        let missing = VecDeque::new();
-        for (learned, at) in self.model.learned().iter().zip(&self.columns) {
-            let column = at.and_then(|at| columns.get(at));
-            learned.push_features(column.map_or(&missing, |c| &c.recent), &mut row);
-        }
-        row
+    fn new(scorer: Scorer, index: &BTreeMap<String, usize>) -> Self {
+        let columns = scorer.model().metrics().map(|name| index.get(name).copied()).collect();
+        Self { scorer, columns, values: Vec::new() }
+    }
+
+    pub(super) fn model(&self) -> &Model {
+        self.scorer.model()
+    }
+
+    /// The model's word on the newest values. `held`: they are compared with the time before an incident.
+    fn judge(&mut self, at: Timestamp, columns: &[Column], held: bool) -> Judgement {
+        let newest = |at: &Option<usize>| at.and_then(|at| columns.get(at)).and_then(Column::newest);
+        self.values.clear();
+        self.values.extend(self.columns.iter().map(|at| newest(at).unwrap_or(f64::NAN)));
+        self.scorer.judge(at, &self.values, held)
+    }
+
+    /// Takes the values judged last for what was usual.
+    fn take(&mut self, at: Timestamp) {
+        self.scorer.take(at, &self.values);
+    }
+
+    /// Takes a row that was never judged.
+    fn take_row(&mut self, row: &Row) {
+        let value = |at: &Option<usize>| at.and_then(|at| row.values.get(at)).copied().unwrap_or(f64::NAN);
+        self.values.clear();
+        self.values.extend(self.columns.iter().map(value));
+        self.scorer.judge(row.at, &self.values, false);
+        self.scorer.take(row.at, &self.values);
     }
 
     pub(super) fn scale_of(&self, column: usize) -> Option<&Scale> {
         let nth = self.columns.iter().position(|at| *at == Some(column))?;
-        self.model.learned().get(nth).map(|learned| &learned.scale)
+        self.model().learned().get(nth).map(|learned| &learned.scale)
     }
 }
 
@@ -131,10 +184,12 @@ impl Detector {
             specs,
             index: BTreeMap::new(),
             columns: Vec::new(),
+            outlooks: Outlooks::default(),
             window: VecDeque::new(),
-            follows: false,
             live: None,
             quarantine: false,
+            held: 0,
+            drift: Drift::default(),
             last: None,
             out: Vec::new(),
             blind: 0,
@@ -195,15 +250,17 @@ impl Detector {
             return self.last.clone().unwrap_or_else(|| self.reading(sample, &Verdict::none()));
         }
         let judged = self.admit(sample);
+        self.outlooks.push(sample.at, &self.columns);
         self.note_lost_sources(judged, sample);
         let tolerance = self.feedback.tolerance(sample.at);
-        let verdict = judge(&self.columns, self.live.as_ref(), &self.lost, tolerance);
+        let (columns, held) = (&self.columns, self.quarantine || self.held > 0);
+        let said = self.live.as_mut().map(|live| live.judge(sample.at, columns, held));
+        let verdict = judge(&self.columns, self.live.as_ref(), said, &self.lost, tolerance);
         if let Some(last) = self.last.clone()
             && !verdict.is_anomaly()
             && ((judged == 0 && !self.columns.is_empty()) || self.is_blind())
         {
             self.blind += 1;
-            self.follows = false;
             return last;
         }
         self.blind = 0;
@@ -219,7 +276,8 @@ impl Detector {
             self.out.clear();
         }
         self.model_alone = !verdict.certain;
-        self.learn(judged, verdict.is_anomaly());
+        self.go_on(sample.at, said, verdict.is_anomaly());
+        self.learn(sample.at, judged, verdict.is_anomaly());
         let reading = self.reading(sample, &verdict);
         self.last = Some(reading.clone());
         reading
@@ -231,10 +289,23 @@ impl Detector {
         for sample in samples {
             if sample.service == self.service && self.last.as_ref().is_none_or(|last| sample.at > last.at) {
                 let judged = self.admit(sample);
-                self.learn(judged, false);
+                self.outlooks.push(sample.at, &self.columns);
+                self.learn(sample.at, judged, false);
+                self.follow(sample.at);
             }
         }
-        self.follows = false;
+    }
+
+    /// Moves the model's courses (and the forecasts) on by stored samples, oldest first, and learns nothing from them: after
+    /// a restart the near past is known again, though nobody says whether all of it was well.
+    pub fn warm<'a>(&mut self, samples: impl IntoIterator<Item = &'a Sample>) {
+        for sample in samples {
+            if sample.service == self.service && self.last.as_ref().is_none_or(|last| sample.at > last.at) {
+                self.admit(sample);
+                self.outlooks.push(sample.at, &self.columns);
+                self.follow(sample.at);
+            }
+        }
     }
 
     /// Is an incident of this service open? Until it is not, nothing is learned and the model stays as it is.
@@ -245,7 +316,6 @@ impl Detector {
             self.window.truncate(keep);
         }
         self.quarantine = on;
-        self.follows = false;
     }
 
     /// Somebody says that what is now is the new normal: all that was learned is forgotten and learning begins anew.
@@ -254,34 +324,34 @@ impl Detector {
         self.window.clear();
         self.live = None;
         self.training = None;
-        self.follows = false;
         self.out.clear();
     }
 
     /// What to train on now, if it is time: at first after `train_after` samples, then every `retrain_every` and
-    /// whenever there are twice as many samples as the model learned from (a young model is a poor one), and once after
-    /// a deploy has settled. Not while in quarantine, nor twice for one training, unless that is lost for a minute.
+    /// whenever there are twice as many samples as the model learned from (a young model is a poor one), once after a
+    /// deploy has settled, and when the metrics have drifted. Not while in quarantine, nor twice for one training, unless that is lost for a minute.
     pub fn training_due(&mut self, now: Timestamp) -> Option<TrainingSet> {
         let have = self.window.len();
         let running = self.training.is_some_and(|since| apart(now, since) < TRAINING_LOST);
         if self.quarantine || running || have < self.settings.train_after {
             return None;
         }
-        if let Some(Live { model, .. }) = &self.live {
+        if let Some(model) = self.live.as_ref().map(Live::model) {
             let age = apart(now, model.trained_at());
             let grown = have >= model.samples().saturating_mul(2);
             // After a restart the window is short: a model of a long one is better, unless it is stale.
             let as_good = have.saturating_mul(2) >= model.samples() || age >= self.settings.retrain_every * 24;
             let aged = age >= self.settings.retrain_every && as_good;
             let settled = self.deploy.is_some_and(|(_, until)| model.trained_at() < until && until <= now) && as_good;
-            if !grown && !aged && !settled {
+            let drifted = self.drift.is_drifted() && as_good;
+            if !grown && !aged && !settled && !drifted {
                 return None;
             }
         }
         self.training = Some(now);
         Some(TrainingSet {
             service: self.service.clone(),
-            version: self.live.as_ref().map_or(0, |live| live.model.version()) + 1,
+            version: self.live.as_ref().map_or(0, |live| live.model().version()) + 1,
             at: now,
             settings: self.settings.clone(),
             metrics: self.columns.iter().map(|c| (c.name.clone(), c.spec.clone())).collect(),
@@ -292,14 +362,15 @@ impl Detector {
     /// Judges by this model from the next sample on. It is dropped when it is of another service, not newer than the
     /// one in use, not the one that was asked for last, or when an incident was opened meanwhile.
     pub fn install(&mut self, trained: Trained) {
-        let Trained(model) = trained;
+        let Trained(scorer) = trained;
+        let model = scorer.model();
         let newer = self.model().is_none_or(|now| now.version() < model.version());
         let wanted = self.training.is_some_and(|since| since == model.trained_at());
         if wanted {
             self.training = None;
         }
         if wanted && newer && !self.quarantine && model.fits(&self.service, &BTreeMap::new()).is_ok() {
-            self.put(model);
+            self.put(scorer);
         }
     }
 
@@ -309,20 +380,32 @@ impl Detector {
     /// When it is of another service, or judges other metrics than [`set_specs`](Self::set_specs) told of.
     pub fn restore(&mut self, model: Model) -> Result<(), LoadError> {
         model.fits(&self.service, &self.specs)?;
-        self.put(model);
+        self.put(Scorer::new(model));
+        let (Some(live), rows) = (&mut self.live, &self.window) else { return Ok(()) };
+        // What happened before is known already: the courses go on from there.
+        let enough = live.model().windows.long.max(WARM);
+        for row in rows.iter().skip(rows.len().saturating_sub(enough)) {
+            live.take_row(row);
+        }
         Ok(())
     }
 
     /// The model in use; for status, and to be saved.
     #[must_use]
     pub fn model(&self) -> Option<&Model> {
-        self.live.as_ref().map(|live| &live.model)
+        self.live.as_ref().map(Live::model)
     }
 
     /// Samples in the window that the next training learns from.
     #[must_use]
     pub fn learned(&self) -> usize {
         self.window.len()
+    }
+
+    /// Metrics that have an outlook.
+    #[cfg(test)]
+    pub(super) fn foreseen(&self) -> usize {
+        self.outlooks.len()
     }
 
     /// What was left out so far.
@@ -350,7 +433,8 @@ impl Detector {
         let set_back = self.behind.0 >= CLOCK_SET_BACK;
         if set_back {
             self.behind = (0, Timestamp(i64::MIN));
-            self.follows = false;
+            // What lay ahead did so on another clock.
+            self.outlooks = Outlooks::default();
         } else {
             self.counts.late += 1;
         }
@@ -402,7 +486,7 @@ impl Detector {
         self.index.insert(name.to_owned(), at);
         self.columns.push(Column::new(name, spec));
         if let Some(live) = &mut self.live {
-            for (learned, place) in live.model.learned().iter().zip(&mut live.columns) {
+            for (learned, place) in live.scorer.model().learned().iter().zip(&mut live.columns) {
                 if learned.name == name {
                     *place = Some(at);
                 }
@@ -432,22 +516,43 @@ impl Detector {
         !self.out.is_empty() && self.blind < BLIND && self.out.iter().all(absent)
     }
 
-    fn learn(&mut self, judged: usize, anomaly: bool) {
+    /// Moves the model's courses on, but for what may become an incident: while one is open, and while it is counted
+    /// whether one opens, the time before it is what is usual. (If none opens, the courses go on.)
+    fn go_on(&mut self, at: Timestamp, said: Option<Judgement>, anomaly: bool) {
+        let (Some(live), Some(said)) = (&mut self.live, said) else { return };
+        if self.quarantine {
+            return;
+        }
+        self.held = if anomaly && self.held < self.settings.of { self.held + 1 } else { 0 };
+        if self.held == 0 {
+            live.take(at);
+            self.drift.push(said.score * live.model().threshold() > live.model().edge);
+        }
+    }
+
+    fn learn(&mut self, at: Timestamp, judged: usize, anomaly: bool) {
         if self.quarantine || anomaly || judged == 0 {
-            self.follows = false;
             return;
         }
         while self.window.len() >= self.settings.window.max(LEAST_VALUES) {
             self.window.pop_front();
         }
         let values = self.columns.iter().map(|c| c.newest().unwrap_or(f64::NAN)).collect();
-        self.window.push_back(Row { values, follows: self.follows });
-        self.follows = true;
+        self.window.push_back(Row { at, values });
     }
 
-    fn put(&mut self, model: Model) {
-        let columns = model.metrics().map(|name| self.index.get(name).copied()).collect();
-        self.live = Some(Live { model, columns });
+    /// Moves the courses on by the newest values, unjudged.
+    fn follow(&mut self, at: Timestamp) {
+        if let Some(live) = &mut self.live {
+            let values = self.columns.iter().map(|c| c.newest().unwrap_or(f64::NAN)).collect();
+            live.take_row(&Row { at, values });
+        }
+    }
+
+    fn put(&mut self, scorer: Scorer) {
+        self.live = Some(Live::new(scorer, &self.index));
+        self.held = 0;
+        self.drift = Drift::default();
     }
 
     fn reading(&self, sample: &Sample, verdict: &Verdict) -> Reading {
@@ -457,7 +562,7 @@ impl Detector {
         let judge = match (verdict.by, live) {
             (By::Source, _) if anomaly => Judge::Source,
             (By::Limits, _) if anomaly => Judge::Limits,
-            (_, Some(live)) => Judge::Model { version: live.model.version() },
+            (_, Some(live)) => Judge::Model { version: live.model().version() },
             (_, None) => Judge::Learning { have: self.window.len().min(need), need },
         };
         let risk = risk(verdict.score);
@@ -470,6 +575,7 @@ impl Detector {
             severity: if anomaly { Severity::of_risk(risk) } else { Severity::None },
             drivers: if anomaly { drivers(&self.columns, live, &verdict.evidence, sample) } else { Vec::new() },
             judge,
+            ahead: self.outlooks.ahead(sample.at, &self.columns),
         }
     }
 }

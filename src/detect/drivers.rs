@@ -1,10 +1,7 @@
 //! From evidence to the metrics that people are shown: share, usual range, trend, sparkline, instance.
 //!
-//! A suspect's residual part is `sqrt(weight - 3/8)` (`weight` as in `judge.rs`; 3/8 is a metric three deviations out, below
-//! which nothing is a driver), of the sum of these. The root keeps a metric with a small floor from drowning the others.
-//! Where the forest found the sample unusual, a share is 7/10 residual part and 3/10 forest part (the forest's
-//! attribution among the same suspects); else it is the residual part alone. At most [`MOST`] drivers are shown, each
-//! with at least [`LEAST_SHARE`]; the shares are of the whole, so that they sum to at most 1.
+//! A suspect's share is its weight (`judge.rs`) in the sum of all. At most [`MOST`] drivers are shown, each with at least
+//! [`LEAST_SHARE`]; the shares are of the whole, so that they sum to at most 1.
 //!
 //! Pure; called by the detector for anomalies only.
 
@@ -18,23 +15,11 @@ use crate::model::{Badness, Driver, Sample, Trend};
 pub(super) const MOST: usize = 5;
 /// Smaller shares explain nothing.
 pub(super) const LEAST_SHARE: f64 = 0.03;
-/// Weight of a metric that is three deviations out.
-const NOTHING: f64 = 0.375;
-/// The forest's part in a share.
-const FOREST: f64 = 0.3;
-
 /// The drivers of an anomaly, most responsible first.
 pub(super) fn drivers(columns: &[Column], live: Option<&Live>, evidence: &[Evidence], sample: &Sample) -> Vec<Driver> {
-    let part = |e: &Evidence| (e.weight - NOTHING).max(0.0).sqrt();
-    let suspects: Vec<&Evidence> = evidence.iter().filter(|e| part(e) > 0.0).collect();
-    let residual: f64 = suspects.iter().map(|e| part(e)).sum();
-    let forest: f64 = suspects.iter().map(|e| e.forest_share).sum();
-    let share = |e: &Evidence| match part(e) / residual {
-        r if forest > 0.0 => (1.0 - FOREST) * r + FOREST * e.forest_share / forest,
-        r => r,
-    };
-    let mut ranked: Vec<(f64, &Evidence)> =
-        suspects.iter().map(|e| (share(e), *e)).filter(|(share, _)| *share >= LEAST_SHARE).collect();
+    let whole: f64 = evidence.iter().map(|e| e.weight).sum();
+    let shares = evidence.iter().map(|e| (e.weight / whole, e));
+    let mut ranked: Vec<(f64, &Evidence)> = shares.filter(|(share, _)| *share >= LEAST_SHARE).collect();
     // A stable sort: equal shares stay in the order of the columns, so that replays agree.
     ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
     let describe = |(share, e): (f64, &Evidence)| match &e.of {
@@ -151,9 +136,8 @@ mod tests {
     #[test]
     fn shares_sum_to_at_most_one_and_the_greatest_comes_first() {
         let columns: Vec<Column> = (0..8).map(|_| column(Badness::High)).collect();
-        let weigh =
-            |of: usize, weight: f64, forest_share: f64| Evidence { of: Suspect::Metric(of), weight, forest_share };
-        let evidence: Vec<Evidence> = (0..8).map(|i| weigh(i, 0.2 + 0.3 * i as f64, 0.125)).collect();
+        let weigh = |of: usize| Evidence { of: Suspect::Metric(of), weight: 0.2 + 0.3 * of as f64 };
+        let evidence: Vec<Evidence> = (0..8).map(weigh).collect();
         let drivers = drivers(&columns, None, &evidence, &sample("m", &[]));
         assert_eq!(drivers.len(), MOST);
         assert!(drivers.windows(2).all(|pair| pair[0].share >= pair[1].share));

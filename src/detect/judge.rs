@@ -1,40 +1,20 @@
-//! The verdict on one sample, as one number a metric that people can follow.
+//! The verdict on one sample: what the model says, what is past its limit, what did not answer.
 //!
-//! With `z` a metric's distance from its median toward bad, in deviations (`scale.rs`), a metric's *weight* is
+//! The model's word is the score of `scorer.rs`, in thresholds, divided by the tolerance that people's false alarms have
+//! earned (`feedback.rs`); without evidence in the newest sample itself it stays below an anomaly. Its metrics weigh by
+//! their parts in it. A metric past its configured limit weighs `1.5 + part of the limit by which it is past`, a source
+//! that failed wholly weighs 3. The score of the sample is the greatest of the three; above [`THRESHOLD`] it is an anomaly.
 //!
-//! ```text
-//! max( z / 8,                                        extreme by itself
-//!      min( z / 4, max( forest, sustained / 5 ) ) )  out of its band, and the forest finds the sample unusual
-//!                                                    or it has been out for most of the last five samples
-//! ```
-//! where `forest` is 0 for a usual sample and 1 at the forest's own threshold (`Model::unusual`) and `sustained` is the
-//! median of the last five `z`. A metric past its configured limit weighs `1.5 + part of the limit by which it is
-//! past`, a source that failed wholly weighs 3. The score of the sample is its greatest weight; above [`THRESHOLD`] it
-//! is an anomaly. The forest alone raises nothing, because a person who is woken wants to see a metric that is out;
-//! a metric alone raises only when far out, because a forest says nothing of what stood still in training or lies
-//! beyond what it saw.
-//!
-//! What people called false alarms makes the model less easily alarmed: its weights are divided by the *tolerance*
-//! (`feedback.rs`), which is the same as a threshold so many times higher. Limits and lost sources know no tolerance.
-//!
-//! Pure; called by the detector for each sample.
+//! Called by the detector for each sample.
 
 use std::collections::BTreeMap;
 
 use super::detector::{Column, Live};
-use super::model::ROLLING;
-use super::scale::median;
+use super::scorer::Judgement;
 use crate::model::{Badness, MetricSpec};
 
 /// Scores above this are anomalies.
 pub(super) const THRESHOLD: f64 = 1.0;
-/// Deviations at which a metric leaves its band.
-const OUT_OF_BAND: f64 = 4.0;
-/// Deviations at which a metric is extreme by itself.
-const EXTREME: f64 = 8.0;
-/// Median of the last five deviations at which a metric needs no forest: a little more than the band, since samples
-/// that follow each other are alike.
-const SUSTAINED: f64 = 5.0;
 /// A limit was set by a person: passing it is never just past the threshold.
 const LIMIT: f64 = 1.5;
 /// Nothing is known of what a failed source would say.
@@ -46,8 +26,6 @@ pub(super) struct Evidence {
     pub(super) of: Suspect,
     /// See the head of this file.
     pub(super) weight: f64,
-    /// Its share of the forest's score, 0 when the forest was not asked or found nothing.
-    pub(super) forest_share: f64,
 }
 
 /// A metric by its column; a source by its name, with the samples in a row that it has failed for.
@@ -68,7 +46,7 @@ pub(super) enum By {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Verdict {
-    /// The greatest weight; 0 when nothing speaks.
+    /// The greatest of the three words; 0 when nothing speaks.
     pub(super) score: f64,
     pub(super) by: By,
     /// All pieces with any weight, in no order.
@@ -93,13 +71,6 @@ impl Verdict {
         if self.by == By::Model { self.tolerance } else { 1.0 }
     }
 
-    /// Divides what the model has said so far by the tolerance.
-    fn tolerate(&mut self, tolerance: f64) {
-        self.tolerance = tolerance;
-        self.score /= tolerance;
-        self.evidence.iter_mut().for_each(|evidence| evidence.weight /= tolerance);
-    }
-
     fn add(&mut self, by: By, evidence: Evidence) {
         if evidence.weight > self.score {
             (self.score, self.by) = (evidence.weight, by);
@@ -112,54 +83,42 @@ impl Verdict {
     }
 }
 
-/// Judges the newest values of all columns. `lost` are the sources that failed wholly.
+/// Judges the newest values of all columns. `said` is the model's word on them, `lost` are the sources that failed wholly.
 pub(super) fn judge(
     columns: &[Column],
     live: Option<&Live>,
+    said: Option<Judgement>,
     lost: &BTreeMap<String, usize>,
     tolerance: f64,
 ) -> Verdict {
     let mut verdict = Verdict::none();
-    if let Some(live) = live {
-        by_model(columns, live, &mut verdict);
-        verdict.tolerate(tolerance);
+    if let (Some(live), Some(said)) = (live, said) {
+        by_model(live, said, tolerance, &mut verdict);
     }
     for (at, column) in columns.iter().enumerate() {
         if let Some(weight) = column.newest().and_then(|value| past_limit(value, &column.spec)) {
             verdict.certain = true;
-            verdict.add(By::Limits, Evidence { of: Suspect::Metric(at), weight, forest_share: 0.0 });
+            verdict.add(By::Limits, Evidence { of: Suspect::Metric(at), weight });
         }
     }
     for (source, samples) in lost {
         verdict.certain = true;
         let of = Suspect::Source(source.clone(), *samples);
-        verdict.add(By::Source, Evidence { of, weight: SOURCE, forest_share: 0.0 });
+        verdict.add(By::Source, Evidence { of, weight: SOURCE });
     }
     verdict
 }
 
-fn by_model(columns: &[Column], live: &Live, verdict: &mut Verdict) {
-    let row = live.features(columns);
-    let forest = live.model.unusual(&row);
-    // Worked out only when it can matter: it walks all trees a second time and allocates.
-    let mut shares: Option<Vec<f64>> = None;
-    for (nth, (learned, at)) in live.model.learned().iter().zip(&live.columns).enumerate() {
-        let Some((at, column)) = at.and_then(|at| Some((at, columns.get(at)?))) else { continue };
-        let Some(z) = column.newest().map(|value| learned.residual(value)) else { continue };
-        let lately: Vec<f64> =
-            column.recent.iter().rev().take(ROLLING).filter(|v| !v.is_nan()).map(|v| learned.residual(*v)).collect();
-        // Two values have no median that one of them could not move.
-        let sustained = if lately.len() > 2 { median(lately) / SUSTAINED } else { 0.0 };
-        let weight = (z / EXTREME).max((z / OUT_OF_BAND).min(forest.max(sustained)));
-        let forest_share = if forest >= 1.0 {
-            shares.get_or_insert_with(|| live.model.forest_shares(&row)).get(nth).copied().unwrap_or(0.0)
-        } else {
-            0.0
-        };
-        verdict.add(By::Model, Evidence { of: Suspect::Metric(at), weight, forest_share });
-    }
-    if verdict.by == By::Nobody {
-        verdict.by = By::Model;
+fn by_model(live: &Live, said: Judgement, tolerance: f64, verdict: &mut Verdict) {
+    let score = said.score / tolerance;
+    // What only the last minutes say was an anomaly when it happened.
+    verdict.score = if said.is_now { score } else { score.min(THRESHOLD) };
+    (verdict.by, verdict.tolerance) = (By::Model, tolerance);
+    if verdict.is_anomaly() {
+        let of_columns = live.columns.iter().zip(live.scorer.parts());
+        let known = of_columns.filter_map(|(at, part)| Some((Suspect::Metric((*at)?), part)));
+        let evidence = known.filter(|(_, part)| *part > 0.0);
+        verdict.evidence = evidence.map(|(of, part)| Evidence { of, weight: part * verdict.score }).collect();
     }
 }
 

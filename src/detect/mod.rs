@@ -15,15 +15,21 @@
 //! model does not change while the quarantine lasts, so that the same model judges the fault and its cure.
 
 mod budget;
+mod course;
 mod detector;
 mod drivers;
 mod feedback;
+mod forecast;
 mod judge;
 mod model;
+mod offline;
+mod outlooks;
 mod scale;
+mod scorer;
 mod settings;
 #[cfg(test)]
 mod sim;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod train;
@@ -33,7 +39,8 @@ mod watch;
 pub use budget::{Budget, BudgetError};
 pub use detector::{Counts, Detector};
 pub use feedback::{Feedback, HALF_LIFE, MOST as MOST_TOLERANCE};
-pub use model::{LoadError, Model};
+pub use model::{LoadError, Model, Quality};
+pub use offline::{Line, detect};
 pub use settings::DetectSettings;
 pub use train::{TrainError, Trained, TrainingSet, train};
 pub use watch::{Signal, Watch};

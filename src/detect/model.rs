@@ -1,57 +1,90 @@
-//! The model of one service: what is usual for each metric, and an isolation forest over all of them together.
+//! The model of one service: what is usual for each metric and its course, an isolation forest and a set of usual points
+//! over all of them together, and the threshold.
 //!
-//! The forest (Liu, Ting, Zhou 2008) sees three features a metric, all in deviations toward bad (`scale.rs`): the
-//! value, its mean over the last [`ROLLING`] samples, and its rise since the sample before. "Better than ever" is 0 in
-//! each, so that it isolates nothing. A missing value is NaN, which the forest sends along with the majority.
+//! The forest (Liu, Ting, Zhou 2008) sees [`FOREST_COLUMNS`] columns a metric: the value, its distance from the mean of ten
+//! minutes, the mean of an hour and the deviation of ten minutes. The usual points (the centres of a k-means clustering)
+//! lie in [`POINT_COLUMNS`] columns a metric: the value and the mean of ten minutes. All are in robust deviations from the
+//! median, as logarithms, since what is far out saturates there anyway.
 //!
-//! The only file that knows the forest crate. Called by `train.rs`, which makes models, and by the detector.
+//! A model does not change; what does (the courses) is in `scorer.rs`. Made by `train.rs`, read by the scorer, and saved
+//! between two starts of the daemon. The only file that knows the forest crate besides `train.rs`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
-use linfa::DatasetBase;
-use linfa::traits::Fit;
-use linfa_isolation_forest::{IsolationForest, IsolationForestError};
+use linfa_isolation_forest::IsolationForest;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use super::DetectSettings;
-use super::scale::{Scale, quantile};
+use super::course::{DEVIATIONS, Look, NAMES, NUMBERS, Windows};
+use super::scale::Scale;
 use crate::model::{Badness, MetricSpec, ServiceId, Timestamp};
 
-/// Samples of the rolling mean.
-pub(super) const ROLLING: usize = 5;
 /// Raised when a saved model would be misread by older code.
-const FORMAT: u32 = 1;
-/// The features of one metric, in order.
-const FEATURES: [&str; 3] = ["level", "mean5", "rise"];
-/// Features are cut off here: beyond, a metric is extreme by itself and needs no forest.
-const CLIP: f64 = 12.0;
-/// The forest's threshold lies this part of (quantile - median) above the quantile of the training scores: it was
-/// grown on the very rows that it is measured on.
-const MARGIN: f64 = 0.1;
-/// Least distance between the usual score and the threshold, for training data that were all alike.
-const LEAST_SPREAD: f64 = 0.02;
-/// A model of 500 trees over 100 metrics has some 10 MB; what is larger than this is something else.
+pub(super) const FORMAT: u32 = 2;
+/// What the forest sees of each metric.
+pub(super) const FOREST_COLUMNS: usize = 4;
+/// What the usual points are made of.
+pub(super) const POINT_COLUMNS: usize = 2;
+/// What speaks in a score: each number of the courses over all metrics, the forest, the distance from the usual points.
+pub(super) const VOICES: usize = NUMBERS + 2;
+/// A model of 500 trees over 100 metrics has some 20 MB; what is larger than this is something else.
 const MAX_BYTES: usize = 256 << 20;
+/// How many times as far out as 99 of 100 values a metric is an anomaly by itself.
+const EXTREME: f64 = 7.0;
+/// Deviations beyond which a forest or a usual point can tell nothing more.
+const FAR: f64 = 30.0;
 
 /// A trained model; made by [`train`](super::train()), held by the detector, saved between two starts of the daemon.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
-    format: u32,
-    features: Vec<String>,
-    service: ServiceId,
-    version: u64,
-    trained_at: Timestamp,
-    samples: usize,
-    metrics: Vec<Learned>,
+    pub(super) format: u32,
+    /// The feature list.
+    pub(super) features: Vec<String>,
+    pub(super) service: ServiceId,
+    pub(super) version: u64,
+    pub(super) trained_at: Timestamp,
+    pub(super) quality: Quality,
+    pub(super) metrics: Vec<Learned>,
     /// Metrics that were there but had too few values to learn from.
-    unlearned: Vec<String>,
-    /// Median of the forest's scores in training.
-    usual: f64,
-    /// The forest finds a sample unusual above this score.
-    threshold: f64,
-    forest: IsolationForest,
+    pub(super) unlearned: Vec<String>,
+    pub(super) windows: Windows,
+    pub(super) forest: IsolationForest,
+    pub(super) points: Array2<f64>,
+    /// Median of the forest's score and of the distance from the usual points in training.
+    pub(super) usual: (f64, f64),
+    /// What each voice is divided by, so that they can be added.
+    pub(super) norms: Vec<f64>,
+    /// What each voice counts.
+    pub(super) weights: Vec<f64>,
+    /// An anomaly needs this much evidence in the newest sample itself.
+    pub(super) gate: f64,
+    /// 98 of 100 scores of training lay below; what passes it often has drifted.
+    pub(super) edge: f64,
+    /// Scores above this are anomalies.
+    pub(super) threshold: f64,
+}
+
+/// What a model rests on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quality {
+    /// Samples it learned from.
+    pub samples: usize,
+    /// Time that they cover, in days.
+    pub days: f64,
+    /// Alarms a day that it would have raised in them.
+    pub alarms_a_day: f64,
+    /// Alarms a day that the operator can live with.
+    pub budget: f64,
+}
+
+impl Quality {
+    /// The threshold lies beyond what could be seen in so little time.
+    #[must_use]
+    pub fn is_extrapolated(&self) -> bool {
+        self.days * self.budget < 1.0
+    }
 }
 
 /// What was learned of one metric.
@@ -60,18 +93,32 @@ pub struct Model {
 pub(super) struct Learned {
     pub(super) name: String,
     pub(super) bad: Badness,
+    /// For people: the usual value and range.
     pub(super) scale: Scale,
+    /// For the course: what it is standardised by.
+    pub(super) median: f64,
+    pub(super) deviation: f64,
+    pub(super) edges: [Edge; NUMBERS],
+    /// Of the distance from the mean that takes in no spike whole.
+    pub(super) calm: Edge,
+    /// Of the value itself: 99 of 100 lay within its reach.
+    pub(super) level: Edge,
+    /// Somebody told the smallest change that means anything, so that far out is far out.
+    pub(super) is_measured: bool,
+    /// The profile of the season at the end of training; `None` where nothing was known of a slot.
+    pub(super) profile: Vec<Option<f64>>,
 }
 
-/// What training hands over to make a model.
-pub(super) struct Recipe {
-    pub(super) service: ServiceId,
-    pub(super) version: u64,
-    pub(super) trained_at: Timestamp,
-    pub(super) metrics: Vec<Learned>,
-    pub(super) unlearned: Vec<String>,
-    /// One row a sample, [`FEATURES`] for each metric in order.
-    pub(super) rows: Array2<f64>,
+/// What is usual of one number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Edge {
+    /// Its median.
+    pub(super) centre: f64,
+    /// 98 of 100 lay within this distance of it.
+    pub(super) reach: f64,
+    /// The logarithm of how many times as far the farthest lay.
+    pub(super) farthest: f64,
 }
 
 /// Why a saved model is not used. The daemon then learns anew.
@@ -99,39 +146,108 @@ pub enum LoadError {
     },
 }
 
-impl Model {
-    /// Grows the forest and sets its threshold.
-    pub(super) fn grow(recipe: Recipe, settings: &DetectSettings) -> Result<Self, IsolationForestError> {
-        let Recipe { service, version, trained_at, metrics, unlearned, rows } = recipe;
-        let samples = rows.nrows();
-        let data = DatasetBase::from(rows);
-        let forest = IsolationForest::params()
-            .n_trees(settings.trees)
-            .max_samples(settings.tree_samples)
-            .seed(settings.seed)
-            .n_threads(1) // training shares the machine with the service that it watches
-            .fit(&data)?;
-        let mut scores = forest.score_samples(&data.records)?.to_vec();
-        scores.sort_unstable_by(f64::total_cmp);
-        let (usual, edge) = (quantile(&scores, 0.5), quantile(&scores, 1.0 - settings.contamination));
-        let threshold = (edge + MARGIN * (edge - usual)).max(usual + LEAST_SPREAD);
-        let features = FEATURES.map(str::to_owned).to_vec();
-        let format = FORMAT;
-        Ok(Self {
-            format,
-            features,
-            service,
-            version,
-            trained_at,
-            samples,
-            metrics,
-            unlearned,
-            usual,
-            threshold,
-            forest,
-        })
+impl Edge {
+    /// How far beyond what is usual, as a logarithm of the distance in reaches; 0 within.
+    pub(super) fn beyond(&self, distance: f64) -> f64 {
+        if distance > self.reach { (distance / self.reach).ln() } else { 0.0 }
     }
 
+    fn is_sound(&self) -> bool {
+        self.centre.is_finite() && self.reach > 0.0 && self.reach.is_finite() && self.farthest.is_finite()
+    }
+}
+
+impl Learned {
+    /// A value as the course takes it.
+    pub(super) fn standardised(&self, value: f64) -> f64 {
+        // Halves: the difference of two finite values may not be one.
+        (value / 2.0 - self.median / 2.0) / self.deviation * 2.0
+    }
+
+    /// The part of a distance that goes the bad way.
+    fn toward_bad(&self, distance: f64) -> f64 {
+        match self.bad {
+            Badness::High => distance.max(0.0),
+            Badness::Low => (-distance).max(0.0),
+            Badness::Both | Badness::Never => distance.abs(),
+        }
+    }
+
+    /// How far each number of the course is beyond what is usual, in the bad direction.
+    pub(super) fn excess(&self, look: &Look) -> [f64; NUMBERS] {
+        let mut excess = [0.0; NUMBERS];
+        // A deviation has no direction, so it counts while the value is on the bad side.
+        let is_bad_side = self.bad == Badness::Both || self.toward_bad(look.z) > 0.0;
+        for (at, ((excess, edge), number)) in excess.iter_mut().zip(&self.edges).zip(look.numbers).enumerate() {
+            let distance = number - edge.centre;
+            *excess = match DEVIATIONS.contains(&at) {
+                _ if distance.is_nan() => 0.0,
+                true if is_bad_side => edge.beyond(distance.abs()),
+                true => 0.0,
+                false => edge.beyond(self.toward_bad(distance)),
+            };
+        }
+        excess
+    }
+
+    /// How far the newest value itself is beyond what is usual: from where it was before, or from nearly all that was seen.
+    pub(super) fn out_now(&self, look: &Look) -> f64 {
+        let calm = self.calm.beyond(self.toward_bad(look.calm - self.calm.centre));
+        calm.max(self.far_out(look))
+    }
+
+    /// How far the newest value lies beyond nearly all that was seen, as a logarithm.
+    fn far_out(&self, look: &Look) -> f64 {
+        self.level.beyond(self.toward_bad(look.z))
+    }
+
+    /// The score of a metric by itself, in thresholds: 1 at [`EXTREME`] times as far out as 99 of 100 values. Only of one whose
+    /// floor somebody told; of others nobody knows what a great distance means (measured: it costs more false alarms than
+    /// it finds faults).
+    pub(super) fn extreme(&self, look: &Look) -> f64 {
+        if self.is_measured { self.far_out(look) / EXTREME.ln() } else { 0.0 }
+    }
+
+    fn is_sound(&self) -> bool {
+        self.scale.is_sound()
+            && self.median.is_finite()
+            && self.deviation > 0.0
+            && self.edges.iter().chain([&self.calm, &self.level]).all(Edge::is_sound)
+    }
+}
+
+/// Appends what the forest and the usual points see of one metric; NaN where it is missing.
+pub(super) fn push_columns(look: Option<&Look>, forest: &mut Vec<f64>, point: &mut Vec<f64>) {
+    let log = |z: f64| z.signum() * z.abs().min(FAR).ln_1p();
+    match look {
+        None => {
+            forest.extend([f64::NAN; FOREST_COLUMNS]);
+            point.extend([f64::NAN; POINT_COLUMNS]);
+        }
+        Some(Look { numbers: [.., short_deviation, _, _], z, means: (short, long), .. }) => {
+            forest.extend([log(*z), log(z - short), log(*long), log(*short_deviation)]);
+            point.extend([log(*z), log(*short)]);
+        }
+    }
+}
+
+/// The distance to the nearest of the usual points. A missing value counts as usual.
+pub(super) fn distance(points: &Array2<f64>, of: &[f64]) -> f64 {
+    let squared = |point: ndarray::ArrayView1<'_, f64>| -> f64 {
+        point.iter().zip(of).map(|(a, b)| (a - b) * (a - b)).filter(|d| !d.is_nan()).sum()
+    };
+    let nearest = points.outer_iter().map(squared).fold(f64::INFINITY, f64::min);
+    if nearest.is_finite() { nearest.sqrt() } else { 0.0 }
+}
+
+/// The feature list of this version.
+pub(super) fn features() -> Vec<String> {
+    let forest = ["forest:value", "forest:from-10min", "forest:mean-1h", "forest:deviation-10min"];
+    let points = ["points:value", "points:mean-10min"];
+    NAMES.iter().chain(&forest).chain(&points).map(|name| (*name).to_owned()).collect()
+}
+
+impl Model {
     /// Which training of this service's model it is, counted from 1.
     #[must_use]
     pub fn version(&self) -> u64 {
@@ -147,10 +263,16 @@ impl Model {
     /// Samples it learned from.
     #[must_use]
     pub fn samples(&self) -> usize {
-        self.samples
+        self.quality.samples
     }
 
-    /// The forest's own threshold, on its score from 0 to 1.
+    /// What it rests on.
+    #[must_use]
+    pub fn quality(&self) -> &Quality {
+        &self.quality
+    }
+
+    /// Scores above this are anomalies; in the score's own unit.
     #[must_use]
     pub fn threshold(&self) -> f64 {
         self.threshold
@@ -193,22 +315,46 @@ impl Model {
             return Err(LoadError::Format { found: head.format });
         }
         let model: Self = serde_json::from_slice(bytes).map_err(|e| unreadable(e.to_string()))?;
-        let (made, read) = (model.features.join(", "), FEATURES.join(", "));
+        let (made, read) = (model.features.join(", "), features().join(", "));
         if made != read {
             let why = format!("it was made with the features {made}, this version has {read}");
             return Err(LoadError::Misfit { service: model.service, why });
         }
-        if model.forest.n_features() != model.metrics.len() * FEATURES.len() {
-            let (columns, metrics) = (model.forest.n_features(), model.metrics.len());
-            return Err(unreadable(format!("a forest of {columns} columns for {metrics} metrics")));
-        }
-        if let Some(m) = model.metrics.iter().find(|m| !m.scale.is_sound()) {
-            return Err(unreadable(format!("the scale of `{}` is not one", m.name.escape_debug())));
-        }
-        if !(model.usual.is_finite() && model.threshold.is_finite() && model.threshold > model.usual) {
-            return Err(unreadable("its threshold is not above its usual score".to_owned()));
-        }
+        model.check().map_err(unreadable)?;
         Ok(model)
+    }
+
+    /// Does it contradict itself?
+    fn check(&self) -> Result<(), String> {
+        let metrics = self.metrics.len();
+        if self.forest.n_features() != metrics * FOREST_COLUMNS {
+            return Err(format!("a forest of {} columns for {metrics} metrics", self.forest.n_features()));
+        }
+        if self.points.ncols() != metrics * POINT_COLUMNS || self.points.iter().any(|v| !v.is_finite()) {
+            return Err(format!("usual points of {} columns for {metrics} metrics", self.points.ncols()));
+        }
+        if let Some(m) = self.metrics.iter().find(|m| !m.is_sound()) {
+            return Err(format!("the scale of `{}` is not one", m.name.escape_debug()));
+        }
+        if let Some((length, slot)) = self.windows.season
+            && (slot < 1 || length < slot || self.metrics.iter().any(|m| m.profile.len() as i64 != length / slot))
+        {
+            return Err("its season has no even slots".to_owned());
+        }
+        if self.windows.short < 1 || self.windows.long < self.windows.short {
+            return Err("its windows hold nothing".to_owned());
+        }
+        let even =
+            |values: &[f64], least: f64| values.len() == VOICES && values.iter().all(|v| v.is_finite() && *v >= least);
+        if !even(&self.norms, f64::MIN_POSITIVE) || !even(&self.weights, 0.0) || self.weights.iter().sum::<f64>() <= 0.0
+        {
+            return Err("its voices do not count".to_owned());
+        }
+        let numbers = [self.usual.0, self.usual.1, self.gate, self.edge];
+        if numbers.iter().any(|v| !v.is_finite()) || self.threshold <= 0.0 || !self.threshold.is_finite() {
+            return Err("its threshold is none".to_owned());
+        }
+        Ok(())
     }
 
     /// Does it judge what a detector with these metrics has to judge?
@@ -233,51 +379,5 @@ impl Model {
 
     pub(super) fn learned(&self) -> &[Learned] {
         &self.metrics
-    }
-
-    /// How unusual the forest finds a row of features: 0 as the median of training, 1 at its threshold, more beyond.
-    pub(super) fn unusual(&self, row: &[f64]) -> f64 {
-        // The width of the row is right by construction; a forest without a word is one that finds nothing.
-        self.forest.score_one(row).map_or(0.0, |score| (score - self.usual) / (self.threshold - self.usual))
-    }
-
-    /// Each metric's part in the forest's score, in the order of [`learned`](Self::learned); they sum to 1.
-    pub(super) fn forest_shares(&self, row: &[f64]) -> Vec<f64> {
-        let shares = self.forest.attribution(row).map(|shares| shares.to_vec()).unwrap_or_default();
-        shares.chunks(FEATURES.len()).map(|of_metric| of_metric.iter().sum()).collect()
-    }
-}
-
-impl Learned {
-    /// Distance of a value from its median in the bad direction, in deviations; 0 on the good side.
-    pub(super) fn residual(&self, value: f64) -> f64 {
-        self.scale.toward_bad(value, self.bad).abs()
-    }
-
-    /// Appends the features of the newest of `recent` values, of which NaN are missing ones.
-    pub(super) fn push_features(&self, recent: &VecDeque<f64>, row: &mut Vec<f64>) {
-        let scaled = |value: &f64| match self.scale.toward_bad(*value, self.bad) {
-            _ if value.is_nan() => f64::NAN,
-            z => z.clamp(-CLIP, CLIP),
-        };
-        let mut newest = recent.iter().rev().take(ROLLING).map(scaled);
-        let now = newest.next().unwrap_or(f64::NAN);
-        if now.is_nan() {
-            row.extend([f64::NAN; FEATURES.len()]);
-            return;
-        }
-        let (mut sum, mut count, mut before) = (now, 1.0, None);
-        for value in newest {
-            before.get_or_insert(value);
-            if !value.is_nan() {
-                sum += value;
-                count += 1.0;
-            }
-        }
-        let rise = match now - before.unwrap_or(f64::NAN) {
-            rise if self.bad != Badness::Both && rise < 0.0 => 0.0,
-            rise => rise,
-        };
-        row.extend([now, sum / count, rise]);
     }
 }

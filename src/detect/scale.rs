@@ -1,7 +1,7 @@
 //! What is usual for one metric: its median, a robust deviation to either side, and the range that was seen.
 //!
-//! Called by training (to learn) and by the judge (to measure). Must never divide by zero or give a NaN for a finite
-//! value: a metric that stood still in training has a deviation by its floor, and counts.
+//! This is what people are shown (the score has its own measures, `train.rs`), and the noise that a trend is told from.
+//! Called by training and for the drivers of an anomaly. A metric that stood still in training has a deviation by its floor.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,13 +10,6 @@ use crate::model::{Badness, MetricSpec};
 /// A change below this part of the median is never material, whatever the metric's own noise: a steadier series
 /// than this is common, and people do not call 3 % an incident.
 const RELATIVE_FLOOR: f64 = 0.05;
-
-/// Deviations that any move counts as, for a metric that never moved from 0 and has no floor to measure by: past
-/// "extreme", but not by much.
-const UNMEASURED: f64 = 12.0;
-
-/// Greatest number of deviations that is told apart, so that every score is a finite number.
-const FARTHEST: f64 = 1e6;
 
 /// A metric as it was while all was well.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,25 +68,6 @@ impl Scale {
             && self.down >= 0.0
     }
 
-    /// Distance from the median in deviations, positive where bad and 0 on the good side; either sign for
-    /// `Badness::Both`, where both sides are bad.
-    pub(super) fn toward_bad(&self, value: f64, bad: Badness) -> f64 {
-        // Halves: the difference of two finite values may not be one.
-        let half = value / 2.0 - self.median / 2.0;
-        let deviation = if half >= 0.0 { self.up } else { self.down };
-        let z = match half / deviation * 2.0 {
-            _ if half == 0.0 => 0.0,
-            _ if deviation == 0.0 => UNMEASURED * half.signum(),
-            z => z.clamp(-FARTHEST, FARTHEST),
-        };
-        match bad {
-            Badness::Both => z,
-            Badness::High if z > 0.0 => z,
-            Badness::Low if z < 0.0 => -z,
-            Badness::High | Badness::Low | Badness::Never => 0.0,
-        }
-    }
-
     /// The deviation to the bad side; the greater one where both are bad.
     pub(super) fn deviation(&self, bad: Badness) -> f64 {
         match bad {
@@ -130,22 +104,11 @@ mod tests {
     #[test]
     fn a_metric_that_stood_still_is_measured_by_its_floor() {
         let scale = Scale::learn(vec![1.0; 100], &spec(0.1)).unwrap();
-        assert_eq!(scale.toward_bad(0.5, Badness::Low), 5.0);
-        assert_eq!(scale.toward_bad(0.5, Badness::High), 0.0, "better than ever");
+        assert_eq!((scale.up, scale.deviation(Badness::Low)), (0.1, 0.1));
         let by_its_own_size = Scale::learn(vec![1.0; 100], &spec(0.0)).unwrap();
-        assert_eq!(by_its_own_size.toward_bad(0.5, Badness::Low), 10.0);
-    }
-
-    #[test]
-    fn zero_without_a_floor_is_extreme_when_it_moves_and_a_known_blip_is_not() {
+        assert_eq!(by_its_own_size.deviation(Badness::Both), 0.05);
         let never = Scale::learn(vec![0.0; 100], &spec(0.0)).unwrap();
-        assert_eq!(never.toward_bad(1e-9, Badness::High), UNMEASURED);
-        assert_eq!(never.toward_bad(0.0, Badness::High), 0.0);
-        let mut values = vec![0.0; 100];
-        values[40] = 0.05;
-        let once = Scale::learn(values, &spec(0.0)).unwrap();
-        assert!(once.toward_bad(0.05, Badness::High) < 4.0);
-        assert!(once.toward_bad(0.4, Badness::High) > 20.0);
+        assert_eq!(never.deviation(Badness::High), 0.0);
     }
 
     #[test]
@@ -161,10 +124,7 @@ mod tests {
         let scale = Scale::learn(vec![-f64::MAX, f64::MAX, 0.0, 1.0], &spec(f64::NAN)).unwrap();
         assert!(scale.is_sound(), "{scale:?}");
         let still = Scale::learn(vec![-1.0; 50], &spec(f64::INFINITY)).unwrap();
-        for value in [f64::MAX, -f64::MAX, f64::MIN_POSITIVE] {
-            assert!(still.toward_bad(value, Badness::Both).is_finite());
-            assert!(scale.toward_bad(value, Badness::Both).is_finite());
-        }
+        assert!(still.is_sound(), "{still:?}");
         assert_eq!(Scale::learn(vec![f64::NAN], &spec(0.0)), None);
     }
 }

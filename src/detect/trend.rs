@@ -4,7 +4,8 @@
 //! least four times the noise, each of them flat, and most of the way made between the three samples before and the
 //! three after. Else the Theil-Sen slope (the median of the slopes between
 //! all pairs, so that a few wild samples do not matter; Sen 1968) over the whole length must make at least twice the
-//! noise, with 7 of 10 pairs going that way, for *rising* or *falling*. The noise is the metric's learned deviation.
+//! noise, with 7 of 10 pairs going that way, for *rising* or *falling*; failing that, the same over the newest
+//! [`NEWEST`] values. The noise is the metric's learned deviation.
 //!
 //! Pure; called for the drivers of an anomaly only, some 200 pairs each.
 
@@ -13,6 +14,8 @@ use crate::model::Trend;
 
 /// Values that are looked at.
 const LENGTH: usize = 20;
+/// A leak that has just begun shows in fewer: these are looked at by themselves when the whole is steady.
+const NEWEST: usize = 8;
 /// Height of a step, and the way of a slope, in noise.
 const STEP: f64 = 4.0;
 const SLOPE: f64 = 2.0;
@@ -35,6 +38,15 @@ pub(super) fn trend(values: &[f64], noise: f64) -> Trend {
     if is_step(y, noise) {
         return Trend::Step;
     }
+    let newest = y.get(y.len().saturating_sub(NEWEST)..).unwrap_or(y);
+    match slope(y, noise) {
+        Trend::Steady => slope(newest, noise),
+        trend => trend,
+    }
+}
+
+/// Rising or falling, by the slopes between all pairs.
+fn slope(y: &[f64], noise: f64) -> Trend {
     let slopes = slopes(y);
     if slopes.len() < 3 {
         return Trend::Steady;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::DetectSettings;
 use super::drivers::{LEAST_SHARE, MOST};
-use crate::model::{Driver, Reading, Severity, Timestamp};
+use crate::model::{Driver, Reading, Severity, Timestamp, Trend};
 
 /// A silence longer than this many times the last interval parts the anomalies before it from those after: what
 /// happened in between is not known, and "since" must not reach across it.
@@ -187,14 +187,20 @@ fn most_telling(readings: &[&Reading]) -> Option<Reading> {
     }
     merged.sort_by(|a, b| b.1.total_cmp(&a.1));
     let drivers = merged.into_iter().filter(|(_, share)| *share >= LEAST_SHARE).take(MOST);
-    let drivers = drivers.map(|(driver, share)| Driver { share, ..driver }).collect();
+    // The worst sample may be the first, which shows no trend yet.
+    let newest = readings.iter().max_by_key(|r| r.at)?;
+    let trend = |driver: &Driver| match driver.trend {
+        Trend::Steady => newest.drivers.iter().find(|d| d.metric == driver.metric).map_or(Trend::Steady, |d| d.trend),
+        trend => trend,
+    };
+    let drivers = drivers.map(|(driver, share)| Driver { share, trend: trend(&driver), ..driver }).collect();
     Some(Reading { drivers, ..(*worst).clone() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Judge, Trend};
+    use crate::model::Judge;
 
     fn driver(metric: &str, share: f64) -> Driver {
         Driver {
@@ -222,6 +228,7 @@ mod tests {
             severity: if risk > 50.0 { Severity::of_risk(risk) } else { Severity::None },
             drivers: if risk > 50.0 { vec![driver("latency", 1.0)] } else { vec![] },
             judge: Judge::Model { version: 1 },
+            ahead: Vec::new(),
         }
     }
 

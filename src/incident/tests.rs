@@ -133,6 +133,7 @@ impl Game {
             severity,
             drivers: Vec::new(),
             judge: if service < 2 { Judge::Limits } else { Judge::Model { version: 1 } },
+            ahead: Vec::new(),
         }
     }
 

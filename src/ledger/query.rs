@@ -10,7 +10,7 @@ use super::scan::{Position, Stored, read_at};
 use super::{Disk, LedgerError, Storage, folder, records_on};
 
 /// The kinds of fact, in the order of a life.
-pub const KINDS: [&str; 47] = [
+pub const KINDS: [&str; 48] = [
     "started",
     "stopped",
     "tail-repaired",
@@ -23,6 +23,7 @@ pub const KINDS: [&str; 47] = [
     "model-trained",
     "source-failed",
     "source-recovered",
+    "forecast",
     "fault-injected",
     "fault-lifted",
     "commanded",

@@ -81,6 +81,7 @@ fn parts(fact: &Fact) -> (String, String) {
         | Fact::ModelTrained { .. }
         | Fact::SourceFailed(_)
         | Fact::SourceRecovered { .. }
+        | Fact::Forecast(_)
         | Fact::FaultInjected { .. }
         | Fact::FaultLifted { .. }
         | Fact::Commanded { .. }
@@ -163,6 +164,7 @@ fn daemon_parts(fact: &Fact) -> (String, String) {
             ("source failed".to_owned(), format!("{}: {}", piece(&fault.source), piece(&fault.why)))
         }
         Fact::SourceRecovered { source } => ("source answers again".to_owned(), piece(source)),
+        Fact::Forecast(forecast) => ("forecast".to_owned(), piece(&forecast.words())),
         Fact::FaultInjected { fault, detail } => {
             ("fault injected".to_owned(), format!("{}: {}", piece(fault), piece(detail)))
         }

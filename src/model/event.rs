@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Args, Digest, Driver, HostCall, IncidentId, Judge, Mode, Person, Plan, PlannedAction, Proposal, Role, RunId,
-    ServiceId, Severity, SourceFault, Timestamp, Transcript,
+    Args, Digest, Driver, Forecast, HostCall, IncidentId, Judge, Mode, Person, Plan, PlannedAction, Proposal, Role,
+    RunId, ServiceId, Severity, SourceFault, Timestamp, Transcript,
 };
 
 /// One fact with its envelope. The envelope is what audits filter by.
@@ -153,6 +153,8 @@ pub enum Fact {
         /// Which.
         source: String,
     },
+    /// A metric is on its way to its limit: once, when the warning begins. Not an incident.
+    Forecast(Forecast),
     /// A fault was put into the service on purpose.
     FaultInjected {
         /// Which fault.
@@ -408,6 +410,7 @@ impl Fact {
             Self::ModelTrained { .. } => "model-trained",
             Self::SourceFailed(_) => "source-failed",
             Self::SourceRecovered { .. } => "source-recovered",
+            Self::Forecast(_) => "forecast",
             Self::FaultInjected { .. } => "fault-injected",
             Self::FaultLifted { .. } => "fault-lifted",
             Self::Commanded { .. } => "commanded",

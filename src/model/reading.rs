@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ServiceId, Timestamp};
+use super::{Forecast, ServiceId, Timestamp};
 
 /// The detector's word on one sample.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +25,9 @@ pub struct Reading {
     pub drivers: Vec<Driver>,
     /// Who judged.
     pub judge: Judge,
+    /// The limits that metrics are on their way to, soonest first, at most three. They have no part in the score.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ahead: Vec<Forecast>,
 }
 
 impl Reading {
@@ -32,6 +35,12 @@ impl Reading {
     #[must_use]
     pub fn is_anomaly(&self) -> bool {
         self.severity > Severity::None
+    }
+
+    /// The forecasts as they stand at a later time: without those whose time has passed.
+    #[must_use]
+    pub fn ahead_at(&self, now: Timestamp) -> Vec<Forecast> {
+        self.ahead.iter().filter_map(|forecast| forecast.after(now.since(self.at))).collect()
     }
 
     /// How unusual the model found it, in its threshold; `None` when it was not the model's word.
@@ -156,4 +165,57 @@ pub enum Judge {
     },
     /// A source did not answer.
     Source,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading() -> Reading {
+        Reading {
+            service: "shop".into(),
+            at: Timestamp(1_700_000_000_000),
+            score: 0.5,
+            threshold: 1.0,
+            risk: 25.0,
+            severity: Severity::None,
+            drivers: Vec::new(),
+            judge: Judge::Limits,
+            ahead: Vec::new(),
+        }
+    }
+
+    fn forecast(metric: &str, within_ms: u64) -> Forecast {
+        Forecast {
+            metric: metric.to_owned(),
+            limit: 2.0,
+            unit: String::new(),
+            within_ms,
+            earliest_ms: 0,
+            latest_ms: None,
+            confidence: 0.5,
+        }
+    }
+
+    #[test]
+    fn without_a_forecast_it_is_written_as_before() {
+        let before = r#"{"service":"shop","at":1700000000000,"score":0.5,"threshold":1.0,"risk":25.0,"severity":"none","drivers":[],"judge":"limits"}"#;
+        assert_eq!(serde_json::to_string(&reading()).unwrap(), before);
+        assert_eq!(serde_json::from_str::<Reading>(before).unwrap(), reading());
+    }
+
+    #[test]
+    fn with_a_forecast_it_reads_back() {
+        let ahead = vec![forecast("memory_bytes", 60_000), forecast("disk_used_ratio", 90_000)];
+        let reading = Reading { ahead, ..reading() };
+        let text = serde_json::to_string(&reading).unwrap();
+        assert_eq!(serde_json::from_str::<Reading>(&text).unwrap(), reading);
+    }
+
+    #[test]
+    fn what_should_have_happened_is_no_longer_ahead() {
+        let reading = Reading { ahead: vec![forecast("a", 60_000), forecast("b", 90_000)], ..reading() };
+        assert_eq!(reading.ahead_at(reading.at), reading.ahead);
+        assert_eq!(reading.ahead_at(reading.at.plus(std::time::Duration::from_secs(60))), [forecast("b", 30_000)]);
+    }
 }

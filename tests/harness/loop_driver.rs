@@ -119,6 +119,7 @@ impl World {
             severity: if well { Severity::None } else { Severity::High },
             drivers: Vec::new(),
             judge: Judge::Model { version: 1 },
+            ahead: Vec::new(),
         }
     }
 

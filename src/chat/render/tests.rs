@@ -54,6 +54,7 @@ fn awaiting() -> IncidentCard {
             driver("pool_waiters", 14.0, 0.0, "", 0.27, &waiting),
             driver("memory", 3_355_443.2, 3_000_000.0, "bytes", 0.04, &[1.0, 1.0, f64::NAN, 1.1]),
         ],
+        ahead: Vec::new(),
         plan: Some(PlanPart {
             why: "requests wait for a connection while the load has tripled: more workers bring more connections"
                 .to_owned(),
@@ -191,8 +192,11 @@ fn answers() {
         model_age: Some(Duration::from_secs(185)),
         sample_age: Some(Duration::from_millis(2400)),
         sources: (2, 2),
+        ahead: Vec::new(),
     };
-    let rows = [row("shop", "INC-7 awaiting approval", true), row("search", "learning, 40 of 100 samples", false)];
+    let mut rows = [row("shop", "INC-7 awaiting approval", true), row("search", "learning, 40 of 100 samples", false)];
+    let ahead = |metric: &str| format!("{metric} will cross its limit (2 GiB) in about 9 minutes (between 7 and 12)");
+    rows[1].ahead = ["memory_bytes", "later_bytes"].map(ahead).to_vec();
     let plain = Look::default();
     let status = render(&pages::status(&rows, Some("deploy in progress")), plain);
     let playbook = pages::PlaybookRow {

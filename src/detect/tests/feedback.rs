@@ -27,6 +27,12 @@ fn what_was_called_a_false_alarm_must_be_more_unusual() {
     let heard = alarms(1, 1.3);
     let (mut plain, mut lenient) = twins(&heard);
     let mut both = |waiters: f64| {
+        // A jump from calm each time: what climbs slowly is judged by all that came before it too.
+        for _ in 0..30 {
+            let calm = with(&mut plain, &[("pool_waiters", 0.0)]);
+            plain.take(&calm);
+            lenient.take(&calm);
+        }
         let sample = with(&mut plain, &[("pool_waiters", waiters)]);
         (plain.take(&sample).0, lenient.take(&sample).0)
     };

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::model::{
-    Action, Driver, Facet, HostCall, IncidentId, Inverse, Judge, Mode, Plan, PlannedAction, Proposal, Record, Role,
-    RunId, Severity, SourceFault, Transcript, Trend, Verdict, VerdictEvidence,
+    Action, Driver, Facet, Forecast, HostCall, IncidentId, Inverse, Judge, Mode, Plan, PlannedAction, Proposal, Record,
+    Role, RunId, Severity, SourceFault, Transcript, Trend, Verdict, VerdictEvidence,
 };
 
 use super::*;
@@ -132,6 +132,18 @@ fn all() -> Vec<(Fact, &'static str)> {
             "source failed: scrape x: timed out",
         ),
         (Fact::SourceRecovered { source: s("scrape x") }, "source answers again: scrape x"),
+        (
+            Fact::Forecast(Forecast {
+                metric: s("memory_bytes"),
+                limit: 2_147_483_648.0,
+                unit: s("bytes"),
+                within_ms: 551_000,
+                earliest_ms: 415_000,
+                latest_ms: Some(731_000),
+                confidence: 0.93,
+            }),
+            "forecast: memory_bytes will cross its limit (2 GiB) in about 9 minutes (between 7 and 12)",
+        ),
         (Fact::FaultInjected { fault: s("load"), detail: s("triples") }, "fault injected: load: triples"),
         (Fact::FaultLifted { fault: s("load") }, "fault lifted: load"),
         (Fact::Commanded { text: s("approve 1"), via: s("console") }, "command: `approve 1` (via console)"),
