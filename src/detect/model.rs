@@ -101,8 +101,10 @@ pub(super) struct Learned {
     pub(super) edges: [Edge; NUMBERS],
     /// Of the distance from the mean that takes in no spike whole.
     pub(super) calm: Edge,
-    /// Of the value itself: 99 of 100 lay within its reach.
+    /// Of the value itself: its reach is the farthest that was seen.
     pub(super) level: Edge,
+    /// 99 of 100 values lay within this distance of the median, in deviations.
+    pub(super) usual_reach: f64,
     /// Somebody told the smallest change that means anything, so that far out is far out.
     pub(super) is_measured: bool,
     /// The profile of the season at the end of training; `None` where nothing was known of a slot.
@@ -190,28 +192,25 @@ impl Learned {
         excess
     }
 
-    /// How far the newest value itself is beyond what is usual: from where it was before, or from nearly all that was seen.
+    /// How far the newest value itself is beyond what is usual: from where it was before, or from all that was ever seen.
     pub(super) fn out_now(&self, look: &Look) -> f64 {
         let calm = self.calm.beyond(self.toward_bad(look.calm - self.calm.centre));
-        calm.max(self.far_out(look))
+        calm.max(self.level.beyond(self.toward_bad(look.z)))
     }
 
-    /// How far the newest value lies beyond nearly all that was seen, as a logarithm.
-    fn far_out(&self, look: &Look) -> f64 {
-        self.level.beyond(self.toward_bad(look.z))
-    }
-
-    /// The score of a metric by itself, in thresholds: 1 at [`EXTREME`] times as far out as 99 of 100 values. Only of one whose
-    /// floor somebody told; of others nobody knows what a great distance means (measured: it costs more false alarms than
-    /// it finds faults).
+    /// The score of a metric by itself, in thresholds: 1 at [`EXTREME`] times as far out as 99 of 100 values. Only of one
+    /// whose floor somebody told; of others nobody knows what a great distance means (measured: it costs more false alarms
+    /// than it finds faults).
     pub(super) fn extreme(&self, look: &Look) -> f64 {
-        if self.is_measured { self.far_out(look) / EXTREME.ln() } else { 0.0 }
+        let reach = Edge { reach: self.usual_reach, ..self.level };
+        if self.is_measured { reach.beyond(self.toward_bad(look.z)) / EXTREME.ln() } else { 0.0 }
     }
 
     fn is_sound(&self) -> bool {
         self.scale.is_sound()
             && self.median.is_finite()
             && self.deviation > 0.0
+            && self.usual_reach > 0.0
             && self.edges.iter().chain([&self.calm, &self.level]).all(Edge::is_sound)
     }
 }

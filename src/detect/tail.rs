@@ -10,6 +10,8 @@ use super::scale::quantile;
 const BEGIN: f64 = 0.98;
 /// Fewer peaks show nothing of a shape: the tail is taken for exponential.
 const FEW: usize = 10;
+/// Less often than this over the length of the training is beyond what it could show.
+const BEYOND: f64 = 0.5;
 /// A training of some days cannot know a heavier tail than this, and a bounded one would promise too much.
 const SHAPES: std::ops::RangeInclusive<f64> = 0.0..=0.5;
 
@@ -28,8 +30,8 @@ pub(super) fn level(scores: &[f64], gap: usize, times: f64) -> f64 {
     let mean = over.iter().sum::<f64>() / n;
     let weighted = over.iter().enumerate().map(|(i, y)| (n - 1.0 - i as f64) / (n - 1.0).max(1.0) * y).sum::<f64>() / n;
     let (shape, scale) = if over.len() < FEW || mean - 2.0 * weighted <= 0.0 {
-        // So few may well have been small ones: some standard errors more.
-        let unsure = if over.len() < FEW { 1.0 + 2.5 / n.sqrt() } else { 1.0 };
+        // So few may well have been small ones: some standard errors more, where the level lies beyond what was seen.
+        let unsure = if over.len() < FEW && times < BEYOND { 1.0 + 2.5 / n.sqrt() } else { 1.0 };
         (0.0, mean * unsure)
     } else {
         let shape = (2.0 - mean / (mean - 2.0 * weighted)).clamp(*SHAPES.start(), *SHAPES.end());

@@ -285,6 +285,7 @@ fn learn_metric(name: String, spec: &MetricSpec, mut values: Vec<f64>) -> Learne
         edges: [edge; NUMBERS],
         calm: edge,
         level: edge,
+        usual_reach: edge.reach,
         is_measured: told > 0.0,
         profile: Vec::new(),
     }
@@ -303,9 +304,11 @@ fn learn_edges(learned: &mut Learned, looks: &[Option<Look>], young: f64) {
         *known = edge(known, numbers.filter(|n| n.is_finite()).collect());
     }
     learned.calm = edge(&learned.calm, all.clone().map(|look| look.calm).collect());
-    // Nearly the farthest: one wild sample in training must not blind it.
-    let far = quantile_of(all.map(|look| look.z.abs()).collect(), GATE);
-    learned.level.reach = learned.level.reach.max(far * young);
+    let mut levels: Vec<f64> = all.map(|look| look.z.abs()).collect();
+    levels.sort_unstable_by(f64::total_cmp);
+    learned.level.reach = learned.level.reach.max(quantile(&levels, 1.0) * young);
+    // One wild sample in training must not blind it.
+    learned.usual_reach = learned.usual_reach.max(quantile(&levels, GATE) * young);
 }
 
 /// The courses over all rows: a look at each, and the courses at the end.
