@@ -164,11 +164,11 @@ pub fn train(set: TrainingSet) -> Result<Trained, TrainError> {
     let windows = windows(&rows, interval);
     let young = 1.0 + YOUNG / samples as f64;
     // Twice: the mean that takes in no spike whole needs to know what a spike is.
-    let (looks, _) = follow(&windows, &learned, &rows);
+    let (looks, _) = follow(&windows, &learned, &rows, false);
     for (learned, looks) in learned.iter_mut().zip(&looks) {
         learn_edges(learned, looks, young);
     }
-    let (looks, courses) = follow(&windows, &learned, &rows);
+    let (looks, courses) = follow(&windows, &learned, &rows, true);
     for ((learned, looks), course) in learned.iter_mut().zip(&looks).zip(&courses) {
         learn_edges(learned, looks, young);
         learned.profile = course.profile().iter().map(|p| p.is_finite().then_some(*p)).collect();
@@ -311,8 +311,13 @@ fn learn_edges(learned: &mut Learned, looks: &[Option<Look>], young: f64) {
     learned.usual_reach = learned.usual_reach.max(quantile(&levels, GATE) * young);
 }
 
-/// The courses over all rows: a look at each, and the courses at the end.
-fn follow(windows: &Windows, learned: &[Learned], rows: &[Row]) -> (Vec<Vec<Option<Look>>>, Vec<Course>) {
+/// The courses over all rows: a look at each, and the courses at the end. The first time, nobody knows what a spike is.
+fn follow(
+    windows: &Windows,
+    learned: &[Learned],
+    rows: &[Row],
+    knows_spikes: bool,
+) -> (Vec<Vec<Option<Look>>>, Vec<Course>) {
     let mut courses: Vec<Course> = learned.iter().map(|_| Course::new(windows, &[])).collect();
     let mut looks: Vec<Vec<Option<Look>>> = learned.iter().map(|_| Vec::with_capacity(rows.len())).collect();
     let mut last = None;
@@ -324,7 +329,7 @@ fn follow(windows: &Windows, learned: &[Learned], rows: &[Row]) -> (Vec<Vec<Opti
         for (((learned, course), looks), value) in learned.iter().zip(&mut courses).zip(&mut looks).zip(&row.values) {
             let z = learned.standardised(*value);
             looks.push(course.look(windows, row.at, z));
-            course.take(windows, row.at, z, learned.calm.reach);
+            course.take(windows, row.at, z, if knows_spikes { learned.calm.reach } else { f64::INFINITY });
         }
     }
     (looks, courses)
