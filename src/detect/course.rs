@@ -3,7 +3,7 @@
 //! A course is fed standardised values ([`Learned`](super::model::Learned) knows the metric's median and deviation) and
 //! tells [`NUMBERS`] of the newest one: how far it lies from three exponential means of the past (fast, medium,
 //! slow), the mean and the deviation of the last ten minutes, the deviation of the last hour, and how far it lies from
-//! the same time of the days (or weeks) before. A second mean that takes in no spike whole tells whether the newest value
+//! the same time of the days before. A second mean that takes in no spike whole tells whether the newest value
 //! *itself* is out, or only follows one that was.
 //!
 //! [`Course::look`] changes nothing; [`Course::take`] takes the value in. While an incident is open only `look` is called:
@@ -128,7 +128,7 @@ impl Sums {
     }
 }
 
-/// A mean for each slot of the day or week, learned day by day.
+/// A mean for each slot of the day, learned day by day.
 #[derive(Clone, Debug, Default)]
 struct Season {
     profile: Vec<f64>,

@@ -56,7 +56,7 @@ const SHORT: (f64, usize) = (600_000.0, 3);
 const LONG: (f64, usize) = (3_600_000.0, 12);
 /// The part of the training that each window may cover at most: a young model has shorter ones.
 const PART: (usize, usize) = (20, 5);
-/// Days and weeks, and the width of a slot of them, in milliseconds.
+/// A day, and the least width of a slot of it, in milliseconds.
 const DAY: i64 = 86_400_000;
 const SLOT: i64 = 600_000;
 /// Two excesses within this time are one alarm.
