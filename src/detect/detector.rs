@@ -265,7 +265,9 @@ impl Detector {
         }
         self.blind = 0;
         if verdict.is_anomaly() {
-            let out = verdict.evidence.iter().filter(|e| e.weight > THRESHOLD);
+            // Those that it rests on: half as responsible as the first, or more.
+            let most = verdict.evidence.iter().map(|e| e.weight).fold(0.0, f64::max);
+            let out = verdict.evidence.iter().filter(|e| e.weight >= most / 2.0);
             self.out = out
                 .filter_map(|e| match e.of {
                     Suspect::Metric(at) => Some(at),
@@ -329,7 +331,8 @@ impl Detector {
 
     /// What to train on now, if it is time: at first after `train_after` samples, then every `retrain_every` and
     /// whenever there are twice as many samples as the model learned from (a young model is a poor one), once after a
-    /// deploy has settled, and when the metrics have drifted. Not while in quarantine, nor twice for one training, unless that is lost for a minute.
+    /// deploy has settled, and when the metrics have drifted. Not while in quarantine, nor twice for one training, unless
+    /// that is lost for a minute.
     pub fn training_due(&mut self, now: Timestamp) -> Option<TrainingSet> {
         let have = self.window.len();
         let running = self.training.is_some_and(|since| apart(now, since) < TRAINING_LOST);

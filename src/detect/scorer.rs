@@ -3,8 +3,8 @@
 //! Nine voices speak. Seven are the numbers of the courses (`course.rs`): what each metric has beyond the reach that 98 of
 //! 100 samples of training kept within, as a logarithm, added up over the metrics. The eighth is the isolation forest, the
 //! ninth the distance from the nearest usual point; both count from their median of training up. Each voice is divided by
-//! its own 99.5 % quantile of training (`contamination`), so that none drowns the others, and the mean of all, in thresholds, is the score:
-//! finite, 0 or more, not bounded above.
+//! its own 99.5 % quantile of training (`contamination`), so that none drowns the others, and the mean of all, in thresholds,
+//! is the score: finite, 0 or more, not bounded above.
 //!
 //! Logarithms, because a metric that stood still in training may be a thousand reaches out and is not a thousand times as
 //! alarming; the sum over metrics, because ten metrics that are a little out are an incident and one alone may be noise.
@@ -25,7 +25,6 @@ use crate::model::Timestamp;
 const TELLING: usize = 4;
 /// Keeps a metric that was never out in training from being responsible for everything.
 const NEVER_OUT: f64 = 0.5;
-
 /// What being out now counts beside that.
 const LITTLE: f64 = 0.001;
 

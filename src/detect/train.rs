@@ -291,7 +291,8 @@ fn learn_metric(name: String, spec: &MetricSpec, mut values: Vec<f64>) -> Learne
     }
 }
 
-/// What is usual of the numbers of a course. `learned` holds the least reach of each.
+/// What is usual of the numbers of a course. `learned` holds the least reach of each: its floor, and after the first pass
+/// what that found.
 fn learn_edges(learned: &mut Learned, looks: &[Option<Look>], young: f64) {
     let edge = |least: &Edge, numbers: Vec<f64>| {
         let centre = quantile_of(numbers.clone(), 0.5);

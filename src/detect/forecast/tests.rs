@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
-use super::mix::{Dice, NO_RAMPS, NOISES, Noise, Score, Way, series};
+use super::mix::{NO_RAMPS, NOISES, Noise, Score, Way, series};
 use super::*;
+use crate::detect::sim::Dice;
 
 const MINUTE: f64 = 60.0;
 const SEED: u64 = 2_011;
