@@ -198,7 +198,8 @@ fn timings(incident: &Incident, last: Option<&Run>) -> Vec<(String, Duration)> {
 }
 
 fn actions(incident: &Incident, mode: Mode) -> Vec<CardAction> {
-    let action = |label: &str, command: String| CardAction { label: label.to_owned(), command, dangerous: false };
+    let action =
+        |label: &str, command: String| CardAction { label: label.to_owned(), command, ..CardAction::default() };
     let id = incident.id;
     match incident.phase {
         // Nobody can say yes there, and the card says how to change that.

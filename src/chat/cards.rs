@@ -178,6 +178,8 @@ impl IncidentCard {
             blocks,
             actions: self.actions.clone(),
             settled: self.settled,
+            picture: None,
+            plan: None,
         }
     }
 

@@ -191,6 +191,35 @@ pub struct CommandHelp {
     pub changes: bool,
     /// What its words stand for, in order, for completion.
     pub slots: &'static [Slot],
+    /// The same as fields to fill in, for platforms that have such.
+    pub params: &'static [Param],
+}
+
+/// One field of a command, for platforms where it is filled in and not typed. The fields in order, each as its form says,
+/// make the line that is parsed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Param {
+    /// Small letters and `-`, at most 32.
+    pub name: &'static str,
+    /// In one line, at most 100 characters.
+    pub summary: &'static str,
+    /// Must it be filled in? Those that must come first.
+    pub required: bool,
+    /// How it stands in the line.
+    pub form: ParamForm,
+    /// What it stands for, for completion.
+    pub slot: Option<Slot>,
+}
+
+/// How a field stands in the line of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParamForm {
+    /// One word, in quotes where it needs them.
+    Word,
+    /// `name:value`, a filter.
+    Filter,
+    /// As it is, to the end of the line: a reason, `KEY=VALUE` arguments.
+    Rest,
 }
 
 /// What a word of a command stands for.
@@ -313,7 +342,7 @@ const fn read(
     example: &'static str,
     slots: &'static [Slot],
 ) -> CommandHelp {
-    CommandHelp { verb, usage, summary, example, changes: false, slots }
+    CommandHelp { verb, usage, summary, example, changes: false, slots, params: &[] }
 }
 
 /// A command that changes something.
@@ -324,7 +353,7 @@ const fn change(
     example: &'static str,
     slots: &'static [Slot],
 ) -> CommandHelp {
-    CommandHelp { verb, usage, summary, example, changes: true, slots }
+    CommandHelp { verb, usage, summary, example, changes: true, slots, params: &[] }
 }
 
 /// The line of the table for a verb.

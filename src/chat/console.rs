@@ -217,11 +217,8 @@ impl Console {
     }
 
     async fn print(&self, text: impl FnOnce() -> Option<String>) -> Result<(), ChatError> {
-        let place = self
-            .printer
-            .reserve()
-            .await
-            .map_err(|_| ChatError { platform: "console", why: "its printing thread has ended".to_owned() })?;
+        let place =
+            self.printer.reserve().await.map_err(|_| ChatError::new("console", "its printing thread has ended"))?;
         // Only now, with a place in the queue, is it certain that what is told is also printed.
         if let Some(text) = text() {
             place.send(Print::Text(text));

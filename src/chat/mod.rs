@@ -14,11 +14,18 @@ pub mod grammar;
 pub mod outbox;
 pub mod pages;
 pub mod render;
+pub mod talk;
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 pub use command::{AuditQuery, COMMANDS, Command, CommandHelp, When};
 pub use grammar::{ParseError, parse};
+pub use talk::{Answer, Desk, Field, File, Form, Heard, MemoryStore, Place, Press, Proof, Said, Store};
+
+use crate::model::Digest;
 
 /// Where a conversation is held: the port of this module.
 #[async_trait]
@@ -38,6 +45,59 @@ pub trait Messenger: Send + Sync {
     /// # Errors
     /// When the platform did not take it; the outbox tries again.
     async fn say(&self, key: &str, text: &str) -> Result<(), ChatError>;
+
+    /// Has it threads, so that the detail of an incident drowns nobody?
+    fn has_threads(&self) -> bool {
+        false
+    }
+
+    /// Says in the card's thread how it ended, and lets the channel see that.
+    ///
+    /// # Errors
+    /// When the platform did not take it; the outbox tries again.
+    async fn conclude(&self, key: &str, text: &str) -> Result<(), ChatError> {
+        self.say(key, text).await
+    }
+
+    /// Calls others to a card that nobody answers: `to` are channels, people and groups with their platform in front
+    /// (`slack-channel:C024BE91L`, `slack-group:S0614TZR7`, `discord-role:41771983`); those of other platforms are left to them.
+    ///
+    /// # Errors
+    /// When the platform did not take it; the outbox tries again.
+    async fn call(&self, key: &str, to: &[String], text: &str) -> Result<(), ChatError> {
+        let _ = to;
+        self.say(key, text).await
+    }
+
+    /// Answers one who asked; `to` is [`Heard::reply`].
+    ///
+    /// # Errors
+    /// When the platform did not take it; the outbox tries again for as long as an answer is of use.
+    async fn answer(&self, to: &serde_json::Value, answer: &Answer) -> Result<(), ChatError> {
+        let _ = to;
+        self.show(&answer.card).await
+    }
+
+    /// Keeps the connection and hands in what is heard, until dropped. Reconnects by itself.
+    ///
+    /// # Errors
+    /// When going on is of no use, in words that say what to mend: a token that is refused.
+    async fn listen(&self, desk: Arc<dyn Desk>) -> Result<(), ChatError> {
+        let _ = desk;
+        std::future::pending().await
+    }
+
+    /// The groups and roles that a person of this platform is in now, with the platform in front; `None` when it cannot
+    /// be found out.
+    async fn groups_of(&self, person: &str) -> Option<Vec<String>> {
+        let _ = person;
+        None
+    }
+
+    /// Proves what the config says: tokens, scopes, the bot's place in its channels.
+    async fn check(&self) -> Vec<Proof> {
+        Vec::new()
+    }
 }
 
 /// Why a platform did not take a message.
@@ -48,6 +108,27 @@ pub struct ChatError {
     pub platform: &'static str,
     /// What happened.
     pub why: String,
+    /// Not to be tried again before that: what the platform asked for.
+    pub retry_after: Option<Duration>,
+    /// Trying the same again is of no use: the platform understood, and will never take it.
+    pub hopeless: bool,
+}
+
+impl ChatError {
+    /// Worth another try.
+    pub fn new(platform: &'static str, why: impl Into<String>) -> Self {
+        Self { platform, why: why.into(), retry_after: None, hopeless: false }
+    }
+
+    /// Worth another try, but not before.
+    pub fn later(platform: &'static str, why: impl Into<String>, after: Duration) -> Self {
+        Self { retry_after: Some(after), ..Self::new(platform, why) }
+    }
+
+    /// Not worth another try.
+    pub fn hopeless(platform: &'static str, why: impl Into<String>) -> Self {
+        Self { hopeless: true, ..Self::new(platform, why) }
+    }
 }
 
 /// One message, free of any platform: what is shown about one incident, report or answer.
@@ -66,6 +147,10 @@ pub struct Card {
     pub actions: Vec<CardAction>,
     /// The last form of this message: nothing more will happen to it.
     pub settled: bool,
+    /// A metric over time, for those who can show pictures; others have it in words or characters in `blocks`.
+    pub picture: Option<Arc<chart::Chart>>,
+    /// The plan that this card asks about.
+    pub plan: Option<Digest>,
 }
 
 impl Card {
@@ -127,7 +212,7 @@ pub struct MetricLine {
 }
 
 /// Something that may be done from a card.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CardAction {
     /// On the button: `Approve`.
     pub label: String,
@@ -135,4 +220,19 @@ pub struct CardAction {
     pub command: String,
     /// What cannot be had back is asked twice.
     pub dangerous: bool,
+    /// What people most likely want: a button of that colour, beside its words.
+    pub primary: bool,
+    /// What a button does; without it there is none, only what to type.
+    pub button: Option<Button>,
+}
+
+/// What a button carries. Its id says nothing to anybody but the desk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Button {
+    /// Opaque, at most 40 letters and digits; empty until the desk has given it one.
+    pub id: String,
+    /// The command, whole: `approve INC-1`.
+    pub command: String,
+    /// The field that has to be filled in first, if one has.
+    pub ask: Option<Field>,
 }

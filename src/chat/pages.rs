@@ -168,7 +168,11 @@ pub fn not_understood(error: &ParseError) -> Card {
     if let Some(suggestion) = &error.suggestion {
         // Only a suggestion that only looks is a button: nobody approves by a misspelling and one more click.
         if super::parse(suggestion).is_ok_and(|c| !c.changes_something()) {
-            card.actions.push(CardAction { label: suggestion.clone(), command: suggestion.clone(), dangerous: false });
+            card.actions.push(CardAction {
+                label: suggestion.clone(),
+                command: suggestion.clone(),
+                ..CardAction::default()
+            });
         }
     }
     card
@@ -188,7 +192,7 @@ pub fn answer(title: &str, blocks: Vec<Block>) -> Card {
 
 /// An answer. Its key is empty, so that every answer is a message of its own.
 fn page(title: &str, tone: Tone, blocks: Vec<Block>) -> Card {
-    Card { key: String::new(), title: title.to_owned(), tone, blocks, actions: Vec::new(), settled: true }
+    Card { key: String::new(), title: title.to_owned(), tone, blocks, settled: true, ..Card::default() }
 }
 
 fn counted(n: usize, what: &str) -> String {

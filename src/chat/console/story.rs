@@ -96,7 +96,8 @@ mod tests {
     }
 
     fn asking() -> Card {
-        let approve = CardAction { label: "Approve".to_owned(), command: "approve 1".to_owned(), dangerous: false };
+        let approve =
+            CardAction { label: "Approve".to_owned(), command: "approve 1".to_owned(), ..CardAction::default() };
         let mut card = opened();
         card.title = "INC-1 · shop · HIGH · awaiting approval".to_owned();
         card.blocks = vec![

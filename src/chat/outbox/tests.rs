@@ -28,7 +28,7 @@ impl Fake {
         let refused = self.never_takes.lock().unwrap().as_deref() == Some(key);
         let failure = self.failures.lock().unwrap().pop_front().or(refused.then_some("never"));
         if let Some(why) = failure {
-            return Err(ChatError { platform: "fake", why: why.to_owned() });
+            return Err(ChatError::new("fake", why));
         }
         self.took.lock().unwrap().push(text);
         Ok(())
@@ -59,7 +59,7 @@ fn card(key: &str, title: &str) -> Card {
 }
 
 fn question(key: &str) -> Card {
-    let approve = CardAction { label: "Approve".to_owned(), command: "approve".to_owned(), dangerous: false };
+    let approve = CardAction { label: "Approve".to_owned(), command: "approve".to_owned(), ..CardAction::default() };
     Card { tone: Tone::Waiting, actions: vec![approve], ..card(key, "asks") }
 }
 

@@ -23,7 +23,7 @@ fn driver(metric: &str, value: f64, normal: f64, unit: &str, share: f64, recent:
 }
 
 fn action(label: &str, command: &str, dangerous: bool) -> CardAction {
-    CardAction { label: label.to_owned(), command: command.to_owned(), dangerous }
+    CardAction { label: label.to_owned(), command: command.to_owned(), dangerous, ..CardAction::default() }
 }
 
 fn scale(from: u32, to: u32) -> PlannedAction {
@@ -303,8 +303,9 @@ proptest! {
                 Block::Table { head: vec![t(0), t(1)], rows: vec![vec![t(2)], vec![t(3), t(4), t(5)]] },
                 Block::Fixed(t(6)),
             ],
-            actions: vec![CardAction { label: t(0), command: t(1), dangerous: true }],
+            actions: vec![CardAction { label: t(0), command: t(1), dangerous: true, ..CardAction::default() }],
             settled: false,
+            ..Card::default()
         };
         let look = Look { width, colour, unicode };
         let text = render(&card, look);
