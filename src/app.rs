@@ -5,13 +5,19 @@
 
 mod build;
 mod cards;
+mod chaos;
 mod commands;
 mod components;
 mod control;
+mod desk;
 mod feedback;
 mod healer;
+mod people;
+mod questions;
 mod registry;
 mod reload;
+mod rights;
+mod stop_file;
 mod warnings;
 mod watch;
 
@@ -20,14 +26,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+pub use chaos::Injector;
 pub use commands::Reply;
 pub use control::{ControlError, SOCKET, ask};
 
-use crate::chat::Messenger;
 use crate::chat::outbox::{Outbox, OutboxSettings, OutboxWorker};
+use crate::chat::{Desk, Messenger, Store};
 use crate::collect::SourceError;
 use crate::config::{Config, ConfigErrors};
-use crate::engine::{Actuators, Board, Engine, JournalError, Runner, Stages};
+use crate::engine::{Actuators, Board, Engine, JournalError, Runner, Stages, Standing};
 use crate::ledger::{Ledger, LedgerError, Storage, Views};
 use crate::model::{Clock, Fact, IncidentId, Person, ServiceId, SystemClock, TargetId};
 use crate::supervise::{GivenUp, Supervisor, drained};
@@ -130,12 +137,24 @@ pub(in crate::app) struct Shared {
     pub outbox: Outbox,
     /// Incidents whose card was shown.
     pub shown: Arc<Mutex<BTreeSet<IncidentId>>>,
+    /// What works plans out.
+    pub runner: Runner,
+    pub people: Arc<people::People>,
+    pub buttons: Arc<desk::Buttons>,
+    pub faults: Mutex<chaos::Faults>,
+    /// Ends of faults that are waited for.
+    pub timers: Mutex<Vec<tokio::task::JoinHandle<()>>>,
+    /// The file that says stop, while it is there.
+    pub stop_file: Mutex<Option<PathBuf>>,
+    #[cfg(feature = "sentence")]
+    pub reader: Option<crate::chat::sentence::Reader>,
 }
 
 /// A whole Suture, built and not yet running.
 pub struct App {
     shared: Arc<Shared>,
-    runner: Runner,
+    desk: Arc<desk::FrontDesk>,
+    messengers: Vec<Arc<dyn Messenger>>,
     ledger: Ledger,
     clock: Arc<dyn Clock>,
     outbox_workers: Vec<OutboxWorker>,
@@ -151,7 +170,12 @@ pub struct Door(Arc<Shared>);
 impl Door {
     /// Understands and carries out one line of one person.
     pub async fn answer(&self, by: &Person, via: &str, text: &str) -> Reply {
-        commands::answer(&self.0, by, via, text).await
+        commands::answer(&self.0, &commands::Asked::here(by, via), text).await
+    }
+
+    /// From now on faults can be injected into this service by `chaos run`.
+    pub fn add_injector(&self, injector: Arc<dyn Injector>) {
+        self.0.faults.lock().unwrap_or_else(PoisonError::into_inner).add(injector);
     }
 
     /// The engine.
@@ -180,6 +204,23 @@ impl Door {
     }
 }
 
+/// The platforms of a config as `suture check` looks at them: nothing is connected, nothing is kept. And what is wrong with
+/// the authenticators of people, if anything.
+#[must_use]
+pub fn platforms(config: &Config) -> Vec<(&'static str, Result<Arc<dyn Messenger>, String>)> {
+    let store: Arc<dyn Store> = Arc::new(crate::chat::MemoryStore::default());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    build::platforms(config, &store, &clock)
+}
+
+/// Are the authenticators of people what they should be?
+///
+/// # Errors
+/// In words that name the person, and nothing of the secret.
+pub fn check_people(config: &Config) -> Result<usize, String> {
+    people::People::new(Arc::new(config.clone())).map(|_| config.people.len()).map_err(|e| e.to_string())
+}
+
 /// `1 rule`, `5 playbooks`.
 fn counted(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
@@ -197,6 +238,11 @@ fn names(shared: &Weak<Shared>, wanted: &crate::chat::complete::Wanted) -> Vec<S
             values.into_keys().collect()
         }
         Wanted::Incidents => state.incidents.keys().rev().map(ToString::to_string).collect(),
+        Wanted::Pending => {
+            let asks = |i: &&crate::incident::Incident| i.question.is_some();
+            state.incidents.values().rev().filter(asks).map(|i| i.id.to_string()).collect()
+        }
+        Wanted::Faults => shared.faults.lock().unwrap_or_else(PoisonError::into_inner).names(),
         Wanted::Runs => state.runs.keys().rev().map(ToString::to_string).collect(),
         Wanted::Playbooks => shared.registry.catalog().playbooks().map(|p| p.name().to_owned()).collect(),
     }
@@ -210,7 +256,7 @@ impl App {
     pub async fn build(
         config: Config,
         exe: &Path,
-        messengers: Vec<Arc<dyn Messenger>>,
+        mut messengers: Vec<Arc<dyn Messenger>>,
         say: &(dyn Fn(&str) + Send + Sync),
     ) -> Result<Self, AppError> {
         let config = Arc::new(config);
@@ -234,7 +280,16 @@ impl App {
 
         let board = Arc::new(Board::default());
         let shown = Arc::default();
-        let (outbox, outbox_workers) = Outbox::new(messengers, &OutboxSettings::default());
+        let store: Arc<dyn Store> = Arc::new(desk::Keep(Arc::clone(&opened.views)));
+        let people = Arc::new(people::People::new(Arc::clone(&config))?);
+        let buttons = Arc::new(desk::Buttons::open(Arc::clone(&store), Arc::clone(&clock)));
+        for (name, made) in build::platforms(&config, &store, &clock) {
+            messengers.push(made.map_err(|why| AppError::System { what: format!("[chat.{name}]"), why })?);
+        }
+        let settings = OutboxSettings::default();
+        let (outbox, outbox_workers) = Outbox::with_store(messengers.clone(), &settings, Some(Arc::clone(&store)));
+        let stamps = Arc::clone(&buttons);
+        outbox.set_stamp(Box::new(move |card| stamps.stamp(card)));
         let policies = config.services.iter().map(|s| (s.name.clone(), s.policy())).collect();
         let listener = build::card_listener(
             Arc::clone(&config),
@@ -245,6 +300,7 @@ impl App {
         );
         let journal = Arc::new(build::LedgerJournal(opened.ledger.clone()));
         let engine = Engine::new(opened.state.clone(), journal, policies, Arc::clone(&clock), vec![listener]);
+        engine.set_standing(Arc::clone(&people) as Arc<dyn Standing>);
         build::record_start(&engine, &config, &found, &opened).await?;
         registry.take(found);
 
@@ -257,6 +313,8 @@ impl App {
             board: Arc::clone(&board),
         };
         let runner = Runner::new(Arc::clone(&engine), stages);
+        #[cfg(feature = "sentence")]
+        let reader = build::reader(&config)?;
         let shared = Arc::new(Shared {
             engine,
             board,
@@ -267,10 +325,19 @@ impl App {
             data_dir,
             outbox,
             shown,
+            runner,
+            people,
+            buttons,
+            faults: Mutex::default(),
+            timers: Mutex::default(),
+            stop_file: Mutex::default(),
+            #[cfg(feature = "sentence")]
+            reader,
         });
         Ok(Self {
+            desk: desk::FrontDesk::open(Arc::clone(&shared), store),
+            messengers,
             shared,
-            runner,
             ledger: opened.ledger,
             clock,
             outbox_workers,
@@ -323,7 +390,30 @@ impl App {
                 }
             });
         }
-        let (runner, drain) = (self.runner.clone(), supervisor.drain_signal());
+        for messenger in self.messengers.clone() {
+            let (desk, drain) = (Arc::clone(&self.desk) as Arc<dyn Desk>, supervisor.drain_signal());
+            let outbox = self.shared.outbox.clone();
+            supervisor.keep(&format!("listen-{}", messenger.platform()), move || {
+                let (messenger, desk, mut drain) = (Arc::clone(&messenger), Arc::clone(&desk), drain.clone());
+                let outbox = outbox.clone();
+                async move {
+                    tokio::select! {
+                        () = listen_on(&messenger, &desk, &outbox) => Ok(()),
+                        () = drained(&mut drain) => Ok(()),
+                    }
+                }
+            });
+        }
+        let (desk, drain) = (Arc::clone(&self.desk), supervisor.drain_signal());
+        supervisor.keep("desk", move || Arc::clone(&desk).work(drain.clone()));
+        let (people, engine) = (Arc::clone(&self.shared.people), Arc::clone(&self.shared.engine));
+        let (messengers, drain) = (self.messengers.clone(), supervisor.drain_signal());
+        supervisor.keep("groups", move || {
+            people::ask_again(Arc::clone(&people), Arc::clone(&engine), messengers.clone(), drain.clone())
+        });
+        let (shared, drain) = (Arc::clone(&self.shared), supervisor.drain_signal());
+        supervisor.keep("stop-file", move || stop_file::watch(Arc::clone(&shared), drain.clone()));
+        let (runner, drain) = (self.shared.runner.clone(), supervisor.drain_signal());
         supervisor.keep("engine", move || {
             let (runner, drain) = (runner.clone(), drain.clone());
             async move {
@@ -353,14 +443,24 @@ impl App {
         Ok(())
     }
 
-    /// After a restart: what is still open is shown again, so that nobody has to know that there was one.
+    /// After a restart: what is still open is shown again, so that nobody has to know that there was one; and how it ended,
+    /// where that was never delivered.
     fn show_open_incidents(&self) {
-        let state = self.shared.engine.state();
-        for incident in state.incidents.values().filter(|i| i.is_open()) {
-            let card =
-                cards::incident_card(&state, &self.shared.config, &self.shared.board, incident, self.clock.now());
-            self.shared.outbox.show(&card);
-            self.shared.shown.lock().unwrap_or_else(PoisonError::into_inner).insert(incident.id);
+        let (state, now) = (self.shared.engine.state(), self.clock.now());
+        let card = |incident| cards::incident_card(&state, &self.shared.config, &self.shared.board, incident, now);
+        for incident in state.incidents.values() {
+            if incident.is_open() {
+                let muted = state.mutes.get(&incident.service).is_some_and(|until| *until > now);
+                if !muted {
+                    self.shared.outbox.show(&card(incident));
+                    self.shared.shown.lock().unwrap_or_else(PoisonError::into_inner).insert(incident.id);
+                }
+                continue;
+            }
+            let told = self.shared.outbox.told(&incident.id.to_string());
+            for (platform, _) in told.into_iter().filter(|(_, settled)| *settled == Some(false)) {
+                self.shared.outbox.show_on(platform, &card(incident));
+            }
         }
     }
 
@@ -385,6 +485,31 @@ impl App {
     }
 }
 
+/// How long it takes until a platform that could not be listened to is tried again: a token may be put right meanwhile.
+const LISTEN_AGAIN: Duration = Duration::from_secs(60);
+
+/// Listens to a platform for ever. That one cannot be heard must not take the daemon down: it says so where it still can,
+/// and heals on.
+async fn listen_on(messenger: &Arc<dyn Messenger>, desk: &Arc<dyn Desk>, outbox: &Outbox) {
+    let mut said = false;
+    loop {
+        let why = match messenger.listen(Arc::clone(desk)).await {
+            Ok(()) => "the connection ended".to_owned(),
+            Err(error) => error.why,
+        };
+        let platform = messenger.platform();
+        tracing::error!(platform, why, "a platform cannot be listened to; it is tried again");
+        if !said {
+            outbox.say_elsewhere(
+                platform,
+                &format!("{platform} cannot be heard ({why}): nobody there can decide anything."),
+            );
+        }
+        said = true;
+        tokio::time::sleep(LISTEN_AGAIN).await;
+    }
+}
+
 /// How long an incident may be without a plan before its card is shown all the same.
 const PLAN_WITHIN: Duration = Duration::from_secs(2);
 
@@ -401,7 +526,11 @@ async fn late_cards(
             () = drained(&mut drain) => return Ok(()),
         }
         let (state, now) = (shared.engine.state(), clock.now());
+        let muted = |service| state.mutes.get(service).is_some_and(|until| *until > now);
         for incident in state.incidents.values().filter(|i| i.is_open() && now.since(i.opened_at) > PLAN_WITHIN) {
+            if muted(&incident.service) {
+                continue;
+            }
             if shared.shown.lock().unwrap_or_else(PoisonError::into_inner).insert(incident.id) {
                 shared.outbox.show(&cards::incident_card(&state, &shared.config, &shared.board, incident, now));
             }

@@ -10,14 +10,21 @@ use super::registry::Survey;
 use super::watch::MakeSources;
 use super::{AppError, cards};
 use crate::chat::outbox::Outbox;
+#[cfg(feature = "sentence")]
+use crate::chat::sentence::{Reader, ReaderSettings};
+use crate::chat::{Messenger, Store};
 use crate::collect::{self, SourceSettings};
+#[cfg(feature = "discord")]
+use crate::config::DiscordSettings;
+#[cfg(feature = "slack")]
+use crate::config::SlackSettings;
 #[cfg(feature = "local")]
 use crate::config::TargetConfig;
 use crate::config::{Config, lines_for_all};
 use crate::engine::{Actuators, Board, Engine, Journal, JournalError, Listener};
 use crate::incident::{Phase, State};
 use crate::ledger::{self, Disk, Ledger, Options, Storage, Views};
-use crate::model::{ActionKind, Clock, Event, Fact, IncidentId, Role, TargetId};
+use crate::model::{ActionKind, Clock, Event, Fact, IncidentId, Role, TargetId, in_words};
 
 /// The ledger as the engine's journal.
 pub(super) struct LedgerJournal(pub Ledger);
@@ -163,6 +170,83 @@ pub(super) fn source_maker(sd_urls: Arc<BTreeMap<TargetId, String>>) -> MakeSour
     })
 }
 
+/// The platforms of the config, each with its secrets, or why there is none.
+pub(super) fn platforms(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+) -> Vec<(&'static str, Result<Arc<dyn Messenger>, String>)> {
+    let mut platforms: Vec<(&'static str, Result<Arc<dyn Messenger>, String>)> = Vec::new();
+    #[cfg(feature = "slack")]
+    if let Some(table) = &config.chat.slack {
+        let made = slack_options(config, table).and_then(|options| {
+            let slack = crate::chat::slack::Slack::new(options, Arc::clone(store), Arc::clone(clock));
+            let slack = slack.map_err(|e| e.why)?.with_pictures(Arc::new(picture));
+            Ok(Arc::new(slack) as Arc<dyn Messenger>)
+        });
+        platforms.push(("slack", made));
+    }
+    #[cfg(feature = "discord")]
+    if let Some(table) = &config.chat.discord {
+        let made = discord_options(config, table).and_then(|options| {
+            let discord = crate::chat::discord::Discord::new(options, Arc::clone(store), Arc::clone(clock));
+            Ok(Arc::new(discord.map_err(|e| e.why)?) as Arc<dyn Messenger>)
+        });
+        platforms.push(("discord", made));
+    }
+    let _ = (config, store, clock);
+    platforms
+}
+
+#[cfg(feature = "slack")]
+fn picture(chart: &crate::chat::chart::Chart) -> Result<crate::chat::slack::Picture, String> {
+    let png = crate::chat::picture::png(chart).map_err(|e| e.to_string())?;
+    Ok(crate::chat::slack::Picture { png, words: crate::chat::picture::words(chart) })
+}
+
+#[cfg(feature = "slack")]
+fn slack_options(config: &Config, table: &SlackSettings) -> Result<crate::chat::slack::SlackOptions, String> {
+    let base = config.base();
+    let http = table.http.as_ref().map(|http| {
+        let signing_secret = http.signing_secret.resolve(base)?;
+        Ok::<_, String>(crate::chat::slack::HttpMode { listen: http.listen, signing_secret })
+    });
+    Ok(crate::chat::slack::SlackOptions {
+        bot_token: table.bot_token.resolve(base)?,
+        app_token: table.app_token.as_ref().map(|token| token.resolve(base)).transpose()?,
+        http: http.transpose()?,
+        channel: table.channel.clone(),
+        api: table.api.clone(),
+    })
+}
+
+#[cfg(feature = "discord")]
+fn discord_options(config: &Config, table: &DiscordSettings) -> Result<crate::chat::discord::DiscordOptions, String> {
+    let id = |what: &str, text: &str| text.parse().map_err(|_| format!("`{what}` is not an id of Discord"));
+    Ok(crate::chat::discord::DiscordOptions {
+        token: table.token.resolve(config.base())?,
+        guild: id("guild", &table.guild)?,
+        channel: id("channel", &table.channel)?,
+        api: table.api.clone(),
+    })
+}
+
+/// Who turns sentences into commands, if the config names somebody.
+#[cfg(feature = "sentence")]
+pub(super) fn reader(config: &Config) -> Result<Option<Reader>, AppError> {
+    let Some(table) = &config.chat.reader else { return Ok(None) };
+    let failed = |why: String| AppError::System { what: "[chat.reader]".to_owned(), why };
+    let key = table.key.as_ref().map(|key| key.resolve(config.base())).transpose().map_err(failed)?;
+    let settings = ReaderSettings {
+        url: table.url.clone(),
+        model: table.model.clone(),
+        timeout: table.timeout,
+        per_minute: table.per_minute,
+        send_names: table.send_names,
+    };
+    Reader::new(&settings, key).map(Some).map_err(|e| failed(e.to_string()))
+}
+
 /// Shows the card of every incident that a batch of events is about, in its newest form.
 ///
 /// The first moments are passed over: rules and dry run answer within a fraction of a second as a rule, and a card
@@ -176,14 +260,27 @@ pub(super) fn card_listener(
 ) -> Listener {
     Box::new(move |state, events| {
         let touched: BTreeSet<IncidentId> = events.iter().filter_map(|e| e.incident).collect();
+        let mut quiet = BTreeSet::new();
         for incident in touched.iter().filter_map(|id| state.incidents.get(id)) {
-            let begins = matches!(incident.phase, Phase::Open | Phase::Planning);
             let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
-            if begins && !shown.contains(&incident.id) {
+            let begins = matches!(incident.phase, Phase::Open | Phase::Planning);
+            let muted = state.mutes.get(&incident.service).is_some_and(|until| *until > clock.now());
+            if (begins || muted) && !shown.contains(&incident.id) {
+                quiet.insert(incident.id);
                 continue;
             }
             shown.insert(incident.id);
             outbox.show(&cards::incident_card(state, &config, &board, incident, clock.now()));
+        }
+        for event in events {
+            let Some(id) = event.incident.filter(|id| !quiet.contains(id)) else { continue };
+            let (key, words) = (id.to_string(), ledger::describe(event));
+            match &event.fact {
+                Fact::Resolved { .. } => outbox.conclude(&key, &conclusion(state, id, &words)),
+                Fact::Called { to, .. } => outbox.call(&key, to, &call_words(state, id)),
+                fact if is_detail(fact) => outbox.detail(&key, &words),
+                _ => {}
+            }
         }
         for event in events.iter().filter(|e| e.incident.is_none()) {
             if matches!(
@@ -191,6 +288,8 @@ pub(super) fn card_listener(
                 Fact::Halted { .. }
                     | Fact::Resumed
                     | Fact::ModeChanged { .. }
+                    | Fact::Muted { .. }
+                    | Fact::Unmuted
                     | Fact::Deployed { .. }
                     | Fact::SourceFailed(_)
                     | Fact::SourceRecovered { .. }
@@ -209,6 +308,28 @@ pub(super) fn card_listener(
             }
         }
     })
+}
+
+/// What a thread tells of an incident; the rest is for the ledger.
+fn is_detail(fact: &Fact) -> bool {
+    !matches!(
+        fact,
+        Fact::HostCalled { .. } | Fact::PlaybookEnded { .. } | Fact::PlaybookChecked { .. } | Fact::UndoIntended { .. }
+    )
+}
+
+/// One line on how it ended: `INC-7 · shop · resolved: healed, after 42 s`.
+fn conclusion(state: &State, id: IncidentId, words: &str) -> String {
+    let Some(incident) = state.incidents.get(&id) else { return words.to_owned() };
+    let lasted = incident.closed_at.map(|at| in_words(at.since(incident.since))).unwrap_or_default();
+    format!("{id} · {} · {words}; it lasted {lasted}", incident.service)
+}
+
+/// What those who are called are told.
+fn call_words(state: &State, id: IncidentId) -> String {
+    let Some(incident) = state.incidents.get(&id) else { return format!("{id} waits for a decision.") };
+    let asked = incident.question.as_ref().map(|q| format!(": {}", q.plan)).unwrap_or_default();
+    format!("{id} · {} · {} · nobody has decided yet{asked}", incident.service, incident.severity)
 }
 
 /// The lines that the config lacks before a held component can be accepted; empty where it lacks none.

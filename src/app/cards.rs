@@ -1,15 +1,21 @@
 //! From the engine's state to the card of an incident.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::feedback;
 use crate::chat::cards::{Approvals, IncidentCard, PlanPart};
-use crate::chat::{Card, CardAction, Tone};
+use crate::chat::chart::{Chart, Mark, MarkKind};
+use crate::chat::{Button, Card, CardAction, Field, Tone};
 use crate::config::Config;
 use crate::decide::{self, Hold};
 use crate::engine::Board;
 use crate::incident::{Incident, Phase, Run, State, Step};
-use crate::model::{Forecast, Judge, Mode, Policy, Proposal, ServiceId, Timestamp, Verdict};
+use crate::model::{Forecast, Judge, Mode, Policy, Proposal, RunId, ServiceId, Timestamp, Verdict};
+
+/// How much of a metric's course before an incident is on its picture: as much as the incident lasted, within these.
+const BEFORE: Duration = Duration::from_secs(120);
+const LONGEST_BEFORE: Duration = Duration::from_secs(1800);
 
 /// The mode of a service: a command's, or else the config's.
 pub(super) fn mode_of(state: &State, config: &Config, service: &ServiceId) -> Mode {
@@ -38,7 +44,7 @@ pub(super) fn incident_card(
         outcome.extend(incident.note.as_ref().map(|why| format!("Why a person has to look: {why}.")));
     }
     outcome.extend(feedback::card_line(incident));
-    IncidentCard {
+    let mut card = IncidentCard {
         id: incident.id,
         service: incident.service.clone(),
         environment: config.suture.environment.clone(),
@@ -54,9 +60,13 @@ pub(super) fn incident_card(
         plan: plan_part(incident, last, policy.as_ref(), now),
         outcome,
         timings: timings(incident, last),
-        actions: actions(incident, mode_of(state, config, &incident.service)),
+        actions: actions(incident, last, mode_of(state, config, &incident.service)),
+        on_request: incident.judge == Judge::Person,
     }
-    .card()
+    .card();
+    card.picture = picture(state, config, board, incident, end);
+    card.plan = incident.question.as_ref().map(|question| question.digest);
+    card
 }
 
 /// The limits that a service is on its way to, in words, soonest first.
@@ -97,10 +107,26 @@ fn plan_part(incident: &Incident, last: Option<&Run>, policy: Option<&Policy>, n
             names: question.approvals.iter().map(|p| p.name.clone()).collect(),
             needed: policy.approval.quorum,
         });
-        part.who_may = policy.approval.who.join(", ");
+        part.who_may = who_may(policy);
+        let kinds: Vec<_> = policy.approval.codes_for(plan).iter().map(ToString::to_string).collect();
+        if !kinds.is_empty() {
+            part.second_factor = format!("{} takes a one-time code besides", kinds.join(" and "));
+        }
+        if let Some(person) = question.requested_by.as_ref().filter(|_| !policy.approval.requester_may_approve) {
+            part.not_by = format!("{}, who asked for it", person.name);
+        }
         part.expires_in = Some(question.expires_at.since(now));
     }
     Some(part)
+}
+
+/// Whoever the config names for the service, and that rules name others.
+fn who_may(policy: &Policy) -> String {
+    let rules = policy.approval.allow.iter().filter(|rule| rule.verbs.iter().any(|v| v == "*" || v == "approve"));
+    let mut all: Vec<_> =
+        policy.approval.who.iter().chain(rules.flat_map(|rule| &rule.who)).map(String::as_str).collect();
+    all.dedup();
+    all.join(", ")
 }
 
 /// What an approved or unapproved plan waits for besides people.
@@ -121,6 +147,10 @@ fn waiting_for(
             "Mode observe: this is what would be done; `mode {} approve` lets people approve it.",
             incident.service
         ));
+    }
+    if let Some((why, until)) = config.frozen(&incident.service, now) {
+        let until = until.map(|at| format!(" until {at}")).unwrap_or_default();
+        return Some(format!("Nothing is changed now{until}: {why}."));
     }
     if question.approvals.is_empty() {
         return None;
@@ -197,34 +227,124 @@ fn timings(incident: &Incident, last: Option<&Run>) -> Vec<(String, Duration)> {
     times
 }
 
-fn actions(incident: &Incident, mode: Mode) -> Vec<CardAction> {
-    let action =
-        |label: &str, command: String| CardAction { label: label.to_owned(), command, ..CardAction::default() };
+/// What may be done now: what to type, and a button for it where there are buttons.
+fn actions(incident: &Incident, last: Option<&Run>, mode: Mode) -> Vec<CardAction> {
     let id = incident.id;
+    let reason = |label: &str, optional: bool| Field {
+        name: "reason".to_owned(),
+        label: label.to_owned(),
+        optional,
+        long: true,
+        most: 500,
+    };
+    let button = |command: String, ask: Option<Field>| Some(Button { id: String::new(), command, ask });
+    let action = |label: &str, typed: String, button: Option<Button>| CardAction {
+        label: label.to_owned(),
+        command: typed,
+        button,
+        ..CardAction::default()
+    };
+    // Not worth a line at a prompt: whoever types knows the commands.
+    let details = action("Details", String::new(), button(format!("show {id}"), None));
+    let mute = action("Mute 1 h", String::new(), button(format!("mute {} 1h", incident.service), None));
+    let back = |run: RunId| CardAction {
+        dangerous: true,
+        ..action("Roll back", format!("rollback {run}"), button(format!("rollback {run}"), None))
+    };
+    let primary = |action: CardAction| CardAction { primary: true, ..action };
+    let undoable = last.filter(|run| run.undo.is_none() && run.has_effects()).map(|run| run.id);
     match incident.phase {
         // Nobody can say yes there, and the card says how to change that.
-        Phase::AwaitingApproval if mode == Mode::Observe => Vec::new(),
-        Phase::AwaitingApproval => {
-            vec![action("Approve", format!("approve {}", id.0)), action("Reject", format!("reject {} REASON", id.0))]
-        }
-        Phase::AwaitingPerson(run) => {
-            vec![action("Keep", format!("keep {run}")), action("Roll back", format!("rollback {run}"))]
-        }
+        Phase::AwaitingApproval if mode == Mode::Observe => vec![details, mute],
+        Phase::AwaitingApproval => vec![
+            primary(action("Approve", format!("approve {}", id.0), button(format!("approve {id}"), None))),
+            action(
+                "Reject",
+                format!("reject {} REASON", id.0),
+                button(format!("reject {id}"), Some(reason("Why not", false))),
+            ),
+            details,
+            mute,
+        ],
+        Phase::AwaitingPerson(run) => vec![
+            primary(action("Keep", format!("keep {run}"), button(format!("keep {run}"), None))),
+            back(run),
+            details,
+        ],
         Phase::Escalated => {
-            let mut actions = vec![
-                action("Plan again", format!("plan {id} [PLAYBOOK]")),
-                action("Close", format!("close {id} REASON")),
-            ];
+            let again =
+                primary(action("Plan again", format!("plan {id} [PLAYBOOK]"), button(format!("plan {id}"), None)));
+            let close =
+                action("Close", format!("close {id} REASON"), button(format!("close {id}"), Some(reason("Why", true))));
+            let mut actions = vec![again, close];
             if matches!(incident.judge, Judge::Model { .. }) {
-                actions.push(action("False alarm", format!("false-alarm {id} REASON")));
+                actions.push(action(
+                    "False alarm",
+                    format!("false-alarm {id} REASON"),
+                    button(format!("false-alarm {id}"), Some(reason("What it was", true))),
+                ));
             }
+            actions.extend([details, mute]);
             actions
         }
-        Phase::Resolved => {
-            incident.runs.last().map(|run| action("Roll back", format!("rollback {run}"))).into_iter().collect()
-        }
+        Phase::Acting(_) | Phase::Verifying(_) | Phase::Resolved => undoable.map(back).into_iter().collect(),
         _ => Vec::new(),
     }
+}
+
+/// The course of the metric that is most responsible, from a while before the incident, with what was done.
+fn picture(state: &State, config: &Config, board: &Board, incident: &Incident, end: Timestamp) -> Option<Arc<Chart>> {
+    let metric = &incident.drivers.first()?.metric;
+    let lasted = end.since(incident.since);
+    let from = incident.since.minus(lasted.clamp(BEFORE, LONGEST_BEFORE));
+    course(state, config, board, &incident.service, metric, from, end).map(Arc::new)
+}
+
+/// A metric over time with its band and what happened; `None` when nothing was measured.
+pub(super) fn course(
+    state: &State,
+    config: &Config,
+    board: &Board,
+    service: &ServiceId,
+    metric: &str,
+    from: Timestamp,
+    to: Timestamp,
+) -> Option<Chart> {
+    let points: Vec<_> = board.series(service, metric, from).into_iter().filter(|(at, _)| *at <= to).collect();
+    let first = points.first().map(|(at, _)| *at)?;
+    let (band, unit) = board.with(service, |board| {
+        (board.bands.get(metric).copied(), board.specs.get(metric).map(|s| s.unit.clone()).unwrap_or_default())
+    });
+    let mut marks = Vec::new();
+    for incident in state.incidents.values().filter(|i| i.service == *service) {
+        let words = format!("{} begins, {}", incident.id, incident.severity);
+        marks.push(Mark { at: incident.since, kind: MarkKind::Anomaly, words });
+        if let Some(at) = incident.closed_at {
+            let how = incident.how.clone().unwrap_or_default();
+            marks.push(Mark { at, kind: MarkKind::Resolved, words: format!("{} over: {how}", incident.id) });
+        }
+    }
+    for run in state.runs.values().filter(|r| r.plan.service == *service) {
+        marks.push(Mark {
+            at: run.started_at,
+            kind: MarkKind::Action,
+            words: format!("{}: {}", run.id, run.plan.playbook),
+        });
+    }
+    marks.retain(|mark| first <= mark.at && mark.at <= to);
+    marks.sort_by_key(|mark| mark.at);
+    let interval = config.service(service).map_or(Duration::from_secs(5), |s| s.interval);
+    Some(Chart {
+        service: service.clone(),
+        metric: metric.to_owned(),
+        unit,
+        from: first,
+        to,
+        interval,
+        points,
+        band,
+        marks,
+    })
 }
 
 #[cfg(test)]

@@ -3,23 +3,27 @@
 //! Text becomes a command in `chat::grammar`; whether the person may, the machine decides. Every command that changes
 //! something is in the ledger with its text before it is carried out.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::cards::{ahead, incident_card, mode_of};
-use super::{Shared, components, feedback, reload};
-use crate::chat::chart::{self, Chart, Mark, MarkKind};
+use super::cards::{ahead, course, incident_card, mode_of};
+use super::{Shared, chaos, components, feedback, questions, reload, rights};
+use crate::chat::chart;
+use crate::chat::command::{OneTimeCode, RunOrIncident, ServiceOrIncident};
 use crate::chat::pages::{self, ServiceRow};
-use crate::chat::{AuditQuery, Block, Card, Command, parse};
+use crate::chat::{AuditQuery, Block, Card, Command, File, parse};
 use crate::config::ServiceConfig;
 use crate::engine::SubmitError;
 use crate::incident::{Incident, Input, Refusal, State};
 use crate::ledger::{self, Disk, Query, Storage};
 use crate::model::number::humane;
-use crate::model::{Event, Fact, Judge, Person, Proposal, ServiceId, in_words};
+use crate::model::{Args, Digest, Event, Fact, IncidentId, Judge, Person, Proposal, ServiceId, in_words};
 
 /// How far back a chart goes when nobody says.
 const CHART_SPAN: Duration = Duration::from_secs(600);
+
+/// Largest file that is sent, in bytes: what every platform takes.
+const LARGEST_FILE: usize = 8_000_000;
 
 /// Records of an audit answer when nobody says.
 const AUDIT_LIMIT: usize = 20;
@@ -33,32 +37,62 @@ pub enum Reply {
     Refused(Card),
     /// Done; the incident's own card tells.
     Done(String),
+    /// An answer with a file.
+    File(Card, File),
     /// The person wants to leave.
     Quit,
 }
 
+/// Somebody who asks, and what is known of how they do.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    /// Who.
+    pub by: Person,
+    /// Where, for the ledger: `console`, `slack C024BE91L`.
+    pub via: String,
+    /// The platform, where cards have to be delivered before they can be decided on.
+    pub platform: Option<String>,
+    /// The platform's id of this delivery.
+    pub delivery: Option<String>,
+    /// The incident in whose thread it was said.
+    pub about: Option<IncidentId>,
+    /// The plan on the card whose button was pressed.
+    pub plan: Option<Digest>,
+}
+
+impl Asked {
+    /// At the console, or through the control socket: whoever speaks there sees what is asked.
+    pub(super) fn here(by: &Person, via: &str) -> Self {
+        Self { by: by.clone(), via: via.to_owned(), platform: None, delivery: None, about: None, plan: None }
+    }
+}
+
 /// Understands and carries out one line of one person.
-pub(super) async fn answer(shared: &Arc<Shared>, by: &Person, via: &str, text: &str) -> Reply {
-    let command = match parse(text) {
-        Ok(command) => command,
-        Err(error) => return Reply::Refused(pages::not_understood(&error)),
-    };
+pub(super) async fn answer(shared: &Arc<Shared>, asked: &Asked, text: &str) -> Reply {
+    match parse(text) {
+        Ok(command) => obey(shared, asked, command).await,
+        Err(error) => questions::answer(shared, asked, text, error).await,
+    }
+}
+
+/// Carries out one command of one person. What changes something is in the ledger before.
+pub(super) async fn obey(shared: &Arc<Shared>, asked: &Asked, command: Command) -> Reply {
+    let said = command.to_string();
     if command.changes_something() {
-        let fact = Fact::Commanded { text: command.to_string(), via: via.to_owned() };
-        if let Err(error) = shared.engine.note(None, Some(by), fact).await {
-            return Reply::Refused(pages::refused(&command.to_string(), &error.to_string()));
+        let fact = Fact::Commanded { text: said.clone(), via: asked.via.clone(), delivery: asked.delivery.clone() };
+        if let Err(error) = shared.engine.note(None, Some(&asked.by), fact).await {
+            return Reply::Refused(pages::refused(&said, &error.to_string()));
         }
     }
-    let said = command.to_string();
-    match carry_out(shared, by, command).await {
+    match carry_out(shared, asked, command).await {
         Ok(reply) => reply,
         Err(why) => Reply::Refused(pages::refused(&said, &why)),
     }
 }
 
-async fn carry_out(shared: &Arc<Shared>, by: &Person, command: Command) -> Result<Reply, String> {
+async fn carry_out(shared: &Arc<Shared>, asked: &Asked, command: Command) -> Result<Reply, String> {
     let state = shared.engine.state();
-    let by = by.clone();
+    let by = asked.by.clone();
     match command {
         Command::Status { service } => status(shared, &state, service.as_ref()).map(Reply::Card),
         Command::Incidents => Ok(Reply::Card(incidents(&state))),
@@ -70,35 +104,40 @@ async fn carry_out(shared: &Arc<Shared>, by: &Person, command: Command) -> Resul
             card.blocks.extend(history(shared, incident));
             Ok(Reply::Card(card))
         }
-        Command::Approve { incident } => {
-            let events = submit(shared, Input::Approve { incident, digest: None, by }).await?;
-            Ok(Reply::Done(told(&events)))
-        }
+        Command::Approve { incident, code } => approve(shared, asked, &state, incident, code).await,
         Command::Reject { incident, reason } => {
+            let incident = incident.or_else(|| asking_here(&state, asked));
             let events = submit(shared, Input::Reject { incident, reason, by }).await?;
             Ok(Reply::Done(told(&events)))
         }
-        Command::Rollback { run, reason } => {
+        Command::Rollback { of, reason } => {
+            let run = match of {
+                RunOrIncident::Run(run) => run,
+                RunOrIncident::LastOf(id) => {
+                    let incident = state.incidents.get(&id).ok_or_else(|| Refusal::NoIncident(id).to_string())?;
+                    *incident.runs.last().ok_or_else(|| format!("nothing was done for {id}"))?
+                }
+            };
             let events = submit(shared, Input::Rollback { run, reason, by }).await?;
             Ok(Reply::Done(told(&events)))
         }
         Command::Keep { run } => Ok(Reply::Done(told(&submit(shared, Input::Keep { run, by }).await?))),
         Command::Plan { incident, playbook, args } => {
-            let proposal = playbook
-                .map(|playbook| {
-                    let service = state.incidents.get(&incident).and_then(|i| shared.config.service(&i.service));
-                    if shared.registry.catalog().playbook(&playbook).is_none() {
-                        return Err(format!("there is no playbook `{playbook}`; `playbooks` lists them"));
-                    }
-                    if service.is_some_and(|s| !s.uses_playbook(&playbook)) {
-                        return Err(format!("the config does not let playbook `{playbook}` heal this service"));
-                    }
-                    let why = format!("{} asked for it", by.name);
-                    Ok(Proposal { playbook, args, why, rule: by.name.clone() })
-                })
-                .transpose()?;
+            let service = state.incidents.get(&incident).map(|i| i.service.clone());
+            let proposal =
+                playbook.map(|playbook| proposal(shared, service.as_ref(), playbook, args, &by)).transpose()?;
             let events = submit(shared, Input::AskPlan { incident, proposal, by }).await?;
             Ok(Reply::Done(told(&events)))
+        }
+        Command::DryRun { playbook, service, args } => {
+            known(shared, &service)?;
+            let proposal = proposal(shared, Some(&service), playbook, args, &by)?;
+            dry_run(shared, &service, &proposal).await.map(Reply::Card)
+        }
+        Command::Run { playbook, service, args } => {
+            known(shared, &service)?;
+            let proposal = proposal(shared, Some(&service), playbook, args, &by)?;
+            Ok(Reply::Done(told(&submit(shared, Input::Ask { service, proposal, by }).await?)))
         }
         Command::Close { incident, reason } => {
             let events = submit(shared, Input::Close { incident, reason, by }).await?;
@@ -106,6 +145,15 @@ async fn carry_out(shared: &Arc<Shared>, by: &Person, command: Command) -> Resul
         }
         Command::FalseAlarm { incident, reason } => feedback::false_alarm(shared, incident, reason, by).await,
         Command::Deployed { service, settle, note } => feedback::deployed(shared, service, settle, note, by).await,
+        Command::Mute { what, span } => {
+            let service = muted_service(&state, what)?;
+            let until = Some(shared.engine.now().plus(span));
+            Ok(Reply::Done(told(&submit(shared, Input::Mute { service, until, by }).await?)))
+        }
+        Command::Unmute { what } => {
+            let service = muted_service(&state, what)?;
+            Ok(Reply::Done(told(&submit(shared, Input::Mute { service, until: None, by }).await?)))
+        }
         Command::Chart { service, metric, since } => {
             chart(shared, &state, &service, &metric, since.unwrap_or(CHART_SPAN)).map(Reply::Card)
         }
@@ -120,7 +168,14 @@ async fn carry_out(shared: &Arc<Shared>, by: &Person, command: Command) -> Resul
             reload::enable(shared, &by, &name).await.map(Reply::Done)
         }
         Command::Audit(query) => audit(shared, query).await.map(Reply::Card),
+        Command::AuditCsv(query) => audit_csv(shared, query).await,
         Command::AuditVerify => audit_verify(shared).await.map(Reply::Card),
+        Command::ChaosList => Ok(Reply::Card(chaos::list(shared, &state))),
+        Command::ChaosRun { fault, service, span } => {
+            chaos::run(shared, &by, &fault, &service, span).await.map(Reply::Done)
+        }
+        Command::ChaosStop { service } => chaos::stop(shared, service.as_ref()).await.map(Reply::Done),
+        Command::ChaosReport { service } => chaos::report(shared, service.as_ref()).await.map(Reply::Card),
         Command::Mode { service, mode } => {
             Ok(Reply::Done(told(&submit(shared, Input::SetMode { service, mode, by }).await?)))
         }
@@ -128,14 +183,112 @@ async fn carry_out(shared: &Arc<Shared>, by: &Person, command: Command) -> Resul
             let reason = if reason.is_empty() { format!("by {}", by.name) } else { reason };
             Ok(Reply::Done(told(&submit(shared, Input::Halt { reason, by }).await?)))
         }
-        Command::Resume => Ok(Reply::Done(told(&submit(shared, Input::Resume { by }).await?))),
-        Command::Whoami => Ok(Reply::Card(whoami(shared, &by))),
+        Command::Resume => {
+            if let Some(file) = shared.stop_file.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+                return Err(format!("the file {} says stop: take it away first", file.display()));
+            }
+            Ok(Reply::Done(told(&submit(shared, Input::Resume { by }).await?)))
+        }
+        Command::Whoami => Ok(Reply::Card(rights::whoami(shared, &by))),
+        Command::Can { who, what, service } => rights::can(shared, asked, &who, &what, &service).map(Reply::Card),
         Command::Help { verb } => {
             let one = verb.and_then(|verb| crate::chat::COMMANDS.iter().find(|c| c.verb == verb));
-            Ok(Reply::Card(pages::help(one)))
+            Ok(Reply::Card(pages::help(one, &|help| rights::may_give(shared, &by, help))))
         }
         Command::Quit => Ok(Reply::Quit),
     }
+}
+
+/// A yes counts for the plan that the person saw: the one on the button's card, or the one that was delivered where they
+/// speak.
+async fn approve(
+    shared: &Shared,
+    asked: &Asked,
+    state: &State,
+    incident: Option<IncidentId>,
+    code: Option<OneTimeCode>,
+) -> Result<Reply, String> {
+    let incident = incident.or_else(|| asking_here(state, asked));
+    let question = incident.and_then(|id| state.incidents.get(&id)).and_then(|i| i.question.as_ref().map(|q| (i, q)));
+    let mut digest = asked.plan;
+    if let (None, Some(platform), Some((incident, _))) = (digest, &asked.platform, question) {
+        let seen = shared.outbox.delivered(platform, &incident.id.to_string()).ok_or_else(|| {
+            format!(
+                "the plan of {} has not been delivered here yet: wait for its card, or ask for it with `show {}`, and \
+                 decide then",
+                incident.id, incident.id
+            )
+        })?;
+        digest = Some(seen);
+    }
+    let mut with_code = false;
+    if let (Some(code), Some((incident, question))) = (code, question) {
+        let policy = shared.config.service(&incident.service).map(|s| &s.approval);
+        if policy.is_some_and(|policy| !policy.codes_for(&question.plan).is_empty()) {
+            shared.people.check_code(&asked.by.id, code.expose(), shared.engine.now())?;
+            with_code = true;
+        }
+    }
+    let input = Input::Approve { incident, digest, with_code, by: asked.by.clone() };
+    Ok(Reply::Done(told(&submit(shared, input).await?)))
+}
+
+/// The incident in whose thread somebody speaks, or the only one there is, if it asks something.
+fn asking_here(state: &State, asked: &Asked) -> Option<IncidentId> {
+    let asks = |id: &IncidentId| state.incidents.get(id).is_some_and(|i| i.question.is_some());
+    if let Some(id) = asked.about.filter(asks) {
+        return Some(id);
+    }
+    let mut all = state.incidents.values().filter(|i| i.question.is_some());
+    let first = all.next().map(|i| i.id);
+    // Several: the engine says which there are.
+    first.filter(|_| all.next().is_none())
+}
+
+fn muted_service(state: &State, what: ServiceOrIncident) -> Result<ServiceId, String> {
+    match what {
+        ServiceOrIncident::Service(service) => Ok(service),
+        ServiceOrIncident::Incident(id) => {
+            state.incidents.get(&id).map(|i| i.service.clone()).ok_or_else(|| Refusal::NoIncident(id).to_string())
+        }
+    }
+}
+
+/// What a person proposes, if the playbook exists and may be used for the service.
+fn proposal(
+    shared: &Shared,
+    service: Option<&ServiceId>,
+    playbook: String,
+    args: Args,
+    by: &Person,
+) -> Result<Proposal, String> {
+    if shared.registry.catalog().playbook(&playbook).is_none() {
+        return Err(format!("there is no playbook `{playbook}`; `playbooks` lists them"));
+    }
+    let service = service.and_then(|service| shared.config.service(service));
+    if service.is_some_and(|s| !s.uses_playbook(&playbook)) {
+        return Err(format!("the config does not let playbook `{playbook}` heal this service"));
+    }
+    let why = format!("{} asked for it", by.name);
+    Ok(Proposal { playbook, args, why, rule: by.name.clone() })
+}
+
+/// What a playbook would do, and nothing more.
+async fn dry_run(shared: &Shared, service: &ServiceId, proposal: &Proposal) -> Result<Card, String> {
+    let plan = shared.runner.would(service, proposal).await?;
+    let part = crate::chat::cards::PlanPart::of(&plan, proposal);
+    let mut blocks = vec![Block::Field("Playbook".to_owned(), part.playbook.clone())];
+    blocks.push(match part.diff.is_empty() {
+        true => Block::Text("It would change nothing.".to_owned()),
+        false => Block::Diff(part.diff),
+    });
+    blocks.push(Block::Field("Can be undone".to_owned(), part.undoable));
+    blocks.push(Block::Field("May at most".to_owned(), part.may.join("; ")));
+    let args: String = plan.args.iter().map(|(key, value)| format!(" {key}={value}")).collect();
+    let command = format!("run {} {service}{args}", plan.playbook);
+    blocks
+        .push(Block::Text(format!("This was a dry run: nothing is done, nothing waits. To have it done: `{command}`")));
+    Ok(pages::answer(&format!("plan · {} · {service}", plan.playbook), blocks))
 }
 
 pub(super) async fn submit(shared: &Shared, input: Input) -> Result<Vec<Event>, String> {
@@ -163,7 +316,17 @@ fn status(shared: &Shared, state: &State, one: Option<&ServiceId>) -> Result<Car
         return Ok(pages::answer(&format!("status · {service}"), service_blocks(shared, state, known)));
     }
     let rows: Vec<_> = shared.config.services.iter().map(|s| row(shared, state, s)).collect();
-    Ok(pages::status(&rows, state.halted.as_deref()))
+    let mut card = pages::status(&rows, state.halted.as_deref());
+    for (platform, why) in shared.outbox.away() {
+        let words = format!("{platform} takes no messages now: {why}.");
+        card.blocks.insert(0, Block::Text(words));
+        card.tone = crate::chat::Tone::Bad;
+    }
+    let now = shared.engine.now();
+    for (service, until) in state.mutes.iter().filter(|(_, until)| **until > now) {
+        card.blocks.push(Block::Text(format!("{service} is muted until {} UTC.", until.clock_time())));
+    }
+    Ok(card)
 }
 
 fn row(shared: &Shared, state: &State, service: &ServiceConfig) -> ServiceRow {
@@ -287,59 +450,85 @@ fn chart(shared: &Shared, state: &State, service: &ServiceId, metric: &str, span
             names.unwrap_or_default().join(", ")
         ));
     }
-    let (band, unit) = shared.board.with(service, |board| {
-        (board.bands.get(metric).copied(), board.specs.get(metric).map(|s| s.unit.clone()).unwrap_or_default())
-    });
-    let opened = state.incidents.values().filter(|i| i.service == *service);
-    let mut marks: Vec<_> = opened
-        .map(|i| Mark { at: i.since, kind: MarkKind::Anomaly, words: format!("{} begins, {}", i.id, i.severity) })
-        .collect();
-    let runs = state.runs.values().filter(|r| r.plan.service == *service);
-    marks.extend(runs.map(|r| Mark {
-        at: r.started_at,
-        kind: MarkKind::Action,
-        words: format!("{}: {}", r.id, r.plan.playbook),
-    }));
-    let interval = shared.config.service(service).map_or(Duration::from_secs(5), |s| s.interval);
-    let from = points.first().map_or(from, |(at, _)| *at);
-    let chart = Chart {
-        service: service.clone(),
-        metric: metric.to_owned(),
-        unit,
-        from,
-        to: now,
-        interval,
-        points,
-        band,
-        marks,
-    };
-    Ok(chart::card(&chart, 76, true))
+    let chart = course(state, &shared.config, &shared.board, service, metric, from, now)
+        .ok_or_else(|| format!("{service} has no values of it in the last {}", in_words(span)))?;
+    let mut card = chart::card(&chart, 76, true);
+    card.picture = Some(Arc::new(chart));
+    Ok(card)
 }
 
-async fn audit(shared: &Arc<Shared>, asked: AuditQuery) -> Result<Card, String> {
+/// What is asked of the ledger, seen from now.
+fn query_of(shared: &Shared, asked: AuditQuery) -> Result<Query, String> {
     let now = shared.engine.now();
     if let Some(kind) = &asked.kind {
         ledger::known_kind(kind)?;
     }
-    let query = Query {
+    Ok(Query {
         service: asked.service,
         actor: asked.actor,
         kind: asked.kind,
+        action: asked.action,
         incident: asked.incident,
+        run: asked.run,
         since: asked.since.map(|w| w.resolve(now)),
         until: asked.until.map(|w| w.resolve(now)),
         limit: asked.limit.map_or(AUDIT_LIMIT, |l| usize::try_from(l).unwrap_or(AUDIT_LIMIT)),
-        ..Query::default()
-    };
+        page: asked.page.map_or(1, |p| usize::try_from(p).unwrap_or(1)),
+    })
+}
+
+pub(super) async fn page_of(shared: &Arc<Shared>, query: Query) -> Result<ledger::Page, String> {
     let shared = Arc::clone(shared);
     // Reads files: not on a thread that others wait for.
-    let page = tokio::task::spawn_blocking(move || shared.views.query(&shared.storage, &query))
+    tokio::task::spawn_blocking(move || shared.views.query(&shared.storage, &query))
         .await
         .map_err(|e| e.to_string())?
-        .map_err(|e| e.to_string())?;
+        .map_err(|e| e.to_string())
+}
+
+async fn audit(shared: &Arc<Shared>, asked: AuditQuery) -> Result<Card, String> {
+    let query = query_of(shared, asked.clone())?;
+    let limit = query.limit;
+    let page = page_of(shared, query).await?;
     let records: Vec<_> = page.records.iter().map(|s| s.record.clone()).collect();
     let matched = usize::try_from(page.matched).unwrap_or(usize::MAX);
-    Ok(pages::audit(&records, matched, |r| ledger::describe(&r.event)))
+    Ok(pages::audit(&records, matched, &asked, limit, |r| ledger::describe(&r.event)))
+}
+
+/// All that was asked for as a file: the same rows as `suture audit export --format csv`.
+async fn audit_csv(shared: &Arc<Shared>, asked: AuditQuery) -> Result<Reply, String> {
+    let query = query_of(shared, asked)?;
+    let dir = shared.data_dir.clone();
+    let (bytes, exported) = tokio::task::spawn_blocking(move || {
+        let mut bytes = Capped(Vec::new());
+        ledger::export(&dir, &query, ledger::Format::Csv, &mut bytes).map(|exported| (bytes.0, exported))
+    })
+    .await
+    .map_err(|e| e.to_string())?
+    .map_err(|e| format!("{e}: narrow it down with since: and until:, or use `suture audit export`"))?;
+    let mut words = format!("{} records, oldest first.", exported.records);
+    if exported.unreadable > 0 {
+        words.push_str(&format!(" {} could not be read: `audit verify` says more.", exported.unreadable));
+    }
+    let file = File { name: "audit.csv".to_owned(), title: "The ledger".to_owned(), bytes };
+    Ok(Reply::File(pages::answer("audit csv", vec![Block::Text(words)]), file))
+}
+
+/// Takes as much as can be sent as a file, and no more.
+struct Capped(Vec<u8>);
+
+impl std::io::Write for Capped {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0.len() + bytes.len() > LARGEST_FILE {
+            return Err(std::io::Error::other(format!("this is more than {} MB", LARGEST_FILE / 1_000_000)));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 async fn audit_verify(shared: &Arc<Shared>) -> Result<Card, String> {
@@ -352,18 +541,4 @@ async fn audit_verify(shared: &Arc<Shared>) -> Result<Card, String> {
     .map_err(|e| e.to_string())?
     .map_err(|e| e.to_string())?;
     Ok(pages::answer("audit verify", vec![Block::Text(report.to_string())]))
-}
-
-fn whoami(shared: &Shared, by: &Person) -> Card {
-    let mut blocks = vec![Block::Field("You are".to_owned(), by.to_string())];
-    for service in &shared.config.services {
-        let may = crate::decide::matches_any(&service.approval.who, &by.id);
-        let words = if may { "may approve, roll back, change the mode" } else { "may look, and stop everything" };
-        blocks.push(Block::Field(service.name.to_string(), words.to_owned()));
-    }
-    if crate::decide::matches_any(&shared.config.plugins.admins, &by.id) {
-        let words = "may accept changed components and enable disabled ones".to_owned();
-        blocks.push(Block::Field("Components".to_owned(), words));
-    }
-    pages::answer("whoami", blocks)
 }

@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use super::Shared;
-use super::commands::{Reply, answer};
+use super::commands::{Asked, Reply, answer};
 use crate::chat::render::{Look, render};
 use crate::model::Person;
 use crate::supervise::drained;
@@ -120,9 +120,11 @@ async fn talk(stream: UnixStream, shared: &Arc<Shared>) -> io::Result<()> {
         return Ok(());
     }
     let look = Look { width: 100, ..Look::default() };
-    let (said, text) = match timeout(ANSWER_WITHIN, answer(shared, &by, "ctl", line.trim_end())).await? {
+    let (said, text) = match timeout(ANSWER_WITHIN, answer(shared, &Asked::here(&by, "ctl"), line.trim_end())).await? {
         Reply::Card(card) => (YES, render(&card, look)),
         Reply::Done(text) => (YES, text + "\n"),
+        // Here a file is what it holds.
+        Reply::File(_, file) => (YES, String::from_utf8_lossy(&file.bytes).into_owned()),
         Reply::Refused(card) => (NO, render(&card, look)),
         Reply::Quit => (NO, "`quit` is for the console; the daemon is stopped by SIGTERM\n".to_owned()),
     };

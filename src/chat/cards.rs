@@ -51,6 +51,8 @@ pub struct IncidentCard {
     pub timings: Vec<(String, Duration)>,
     /// What may be done now.
     pub actions: Vec<CardAction>,
+    /// Nothing was found wrong: a person asked for something.
+    pub on_request: bool,
 }
 
 /// The plan as the approver sees it.
@@ -70,6 +72,10 @@ pub struct PlanPart {
     pub undoable: String,
     /// Who may approve; empty once nobody is asked any more.
     pub who_may: String,
+    /// What it takes besides a yes; empty when nothing.
+    pub second_factor: String,
+    /// Who may not; empty when nobody is left out.
+    pub not_by: String,
     /// Approvals so far and needed; `None` once nobody is asked any more.
     pub approvals: Option<Approvals>,
     /// Until the question expires.
@@ -145,10 +151,12 @@ impl IncidentCard {
     #[must_use]
     pub fn card(&self) -> Card {
         // What only ticks stands in brackets: it is a gloss, not news, when the card is shown again.
-        let mut blocks = vec![
-            Block::Field("Since".to_owned(), self.since_words()),
-            Block::Field("Risk".to_owned(), format!("{} ({:.0} of 100)", self.severity, self.risk.clamp(0.0, 100.0))),
-        ];
+        let mut blocks = vec![Block::Field("Since".to_owned(), self.since_words())];
+        if !self.on_request {
+            let risk = format!("{} ({:.0} of 100)", self.severity, self.risk.clamp(0.0, 100.0));
+            blocks.push(Block::Field("Risk".to_owned(), risk));
+        }
+        let severity = if self.on_request { "ON REQUEST".to_owned() } else { self.severity.to_string().to_uppercase() };
         if !self.environment.is_empty() {
             blocks.push(Block::Field("Where".to_owned(), self.environment.clone()));
         }
@@ -167,13 +175,7 @@ impl IncidentCard {
         }
         Card {
             key: self.id.to_string(),
-            title: format!(
-                "{} · {} · {} · {}",
-                self.id,
-                self.service,
-                self.severity.to_string().to_uppercase(),
-                self.phase_words
-            ),
+            title: format!("{} · {} · {} · {}", self.id, self.service, severity, self.phase_words),
             tone: self.tone,
             blocks,
             actions: self.actions.clone(),
@@ -232,6 +234,12 @@ fn plan_blocks(plan: &PlanPart, blocks: &mut Vec<Block>) {
     }
     if !plan.who_may.is_empty() {
         field("Who may", plan.who_may.clone());
+    }
+    if !plan.not_by.is_empty() {
+        field("But not", plan.not_by.clone());
+    }
+    if !plan.second_factor.is_empty() {
+        field("And a code", plan.second_factor.clone());
     }
     if let Some(expires_in) = plan.expires_in {
         field("Question", format!("open (expires in {})", in_words(expires_in)));

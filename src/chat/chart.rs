@@ -58,7 +58,7 @@ pub enum MarkKind {
 }
 
 impl MarkKind {
-    fn letter(self) -> char {
+    pub(super) fn letter(self) -> char {
         match self {
             Self::Anomaly => '!',
             Self::Action => 'A',

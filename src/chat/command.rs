@@ -2,10 +2,23 @@
 //!
 //! Text becomes a [`Command`] in `grammar` alone; whoever carries a command out never looks at text again.
 
+mod table;
+
 use std::fmt;
 use std::time::Duration;
 
-use crate::model::{Args, IncidentId, Mode, RunId, ServiceId, Timestamp};
+pub use table::{AUDIT_FILTERS, COMMANDS, CommandHelp, Param, ParamForm, Slot, commands_markdown, help_for};
+
+use crate::model::{ActionKind, Args, IncidentId, Mode, RunId, ServiceId, Timestamp};
+
+/// How long `mute` lasts when nobody says.
+pub const USUAL_MUTE: Duration = Duration::from_secs(3600);
+
+/// The longest that one `mute` lasts. Silence that somebody forgot must not hide the next day.
+pub const LONGEST_MUTE: Duration = Duration::from_secs(24 * 3600);
+
+/// The longest that one injected fault lasts. Who forgets it has a sick service for no longer.
+pub const LONGEST_FAULT: Duration = Duration::from_secs(3600);
 
 /// Something a person asked for.
 ///
@@ -28,6 +41,8 @@ pub enum Command {
     Approve {
         /// Which incident's; may be absent when only one question is open.
         incident: Option<IncidentId>,
+        /// The one-time code, where one was asked for. Not in the canonical form: that is written down.
+        code: Option<OneTimeCode>,
     },
     /// No to the plan that is asked about.
     Reject {
@@ -39,7 +54,7 @@ pub enum Command {
     /// Take a run back.
     Rollback {
         /// Which.
-        run: RunId,
+        of: RunOrIncident,
         /// Why; may be empty.
         reason: String,
     },
@@ -54,6 +69,24 @@ pub enum Command {
         incident: IncidentId,
         /// With this playbook; the rules choose when absent.
         playbook: Option<String>,
+        /// Arguments of the playbook.
+        args: Args,
+    },
+    /// What a playbook would do to a service, and nothing more. Also written `plan PLAYBOOK SERVICE`.
+    DryRun {
+        /// Which playbook.
+        playbook: String,
+        /// To which service.
+        service: ServiceId,
+        /// Arguments of the playbook.
+        args: Args,
+    },
+    /// Have a playbook planned for a service and, when that is approved, run.
+    Run {
+        /// Which playbook.
+        playbook: String,
+        /// On which service.
+        service: ServiceId,
         /// Arguments of the playbook.
         args: Args,
     },
@@ -79,6 +112,18 @@ pub enum Command {
         settle: Option<Duration>,
         /// What was deployed; may be empty.
         note: String,
+    },
+    /// No messages about something for a time.
+    Mute {
+        /// About what.
+        what: ServiceOrIncident,
+        /// How long, at most [`LONGEST_MUTE`]; [`USUAL_MUTE`] when nobody says.
+        span: Duration,
+    },
+    /// Messages about it again.
+    Unmute {
+        /// About what.
+        what: ServiceOrIncident,
     },
     /// A metric's course.
     Chart {
@@ -110,8 +155,31 @@ pub enum Command {
     },
     /// What happened, from the ledger.
     Audit(AuditQuery),
+    /// The same as a file.
+    AuditCsv(AuditQuery),
     /// Prove the ledger's chain.
     AuditVerify,
+    /// The faults that can be injected, and those that are.
+    ChaosList,
+    /// Inject a fault.
+    ChaosRun {
+        /// Its name.
+        fault: String,
+        /// Into which service.
+        service: ServiceId,
+        /// How long, at most [`LONGEST_FAULT`]; as configured when absent.
+        span: Option<Duration>,
+    },
+    /// Take injected faults out again.
+    ChaosStop {
+        /// Out of which service; out of all when absent.
+        service: Option<ServiceId>,
+    },
+    /// What became of the injected faults.
+    ChaosReport {
+        /// Of which service; of all when absent.
+        service: Option<ServiceId>,
+    },
     /// Change how far Suture may go for a service.
     Mode {
         /// Which service.
@@ -128,6 +196,15 @@ pub enum Command {
     Resume,
     /// Who Suture takes the person for, and what they may do.
     Whoami,
+    /// May this person do that?
+    Can {
+        /// Who.
+        who: Who,
+        /// A verb of [`COMMANDS`] or the name of an [`ActionKind`].
+        what: String,
+        /// To which service.
+        service: ServiceId,
+    },
     /// The commands, or one of them.
     Help {
         /// A verb of [`COMMANDS`].
@@ -135,6 +212,88 @@ pub enum Command {
     },
     /// Leave the console.
     Quit,
+}
+
+/// A run as people name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunOrIncident {
+    /// This one: `RUN-3` or `3`.
+    Run(RunId),
+    /// The last run of this incident: `INC-7`.
+    LastOf(IncidentId),
+}
+
+impl fmt::Display for RunOrIncident {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Run(run) => write!(f, "{run}"),
+            Self::LastOf(incident) => write!(f, "{incident}"),
+        }
+    }
+}
+
+/// What can be muted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServiceOrIncident {
+    /// Everything about a service.
+    Service(ServiceId),
+    /// One incident: `INC-7` or `7`.
+    Incident(IncidentId),
+}
+
+impl fmt::Display for ServiceOrIncident {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Service(service) => write!(f, "{service}"),
+            Self::Incident(incident) => write!(f, "{incident}"),
+        }
+    }
+}
+
+/// A person as people name them. Never by a name to show: anybody can take any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// Who asks.
+    Me,
+    /// The platform's own id, from a mention: `U024BE7LH`. The platform is the one where it was said.
+    Mention(String),
+    /// An id with its platform: `slack:U024BE7LH`, `unix:1000`.
+    Id(String),
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Me => f.write_str("me"),
+            Self::Mention(id) => write!(f, "<@{id}>"),
+            Self::Id(id) => f.write_str(id),
+        }
+    }
+}
+
+/// A one-time code: six to eight digits. Neither `Debug` nor a command's `Display` says which.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OneTimeCode(String);
+
+impl OneTimeCode {
+    /// The code, if it is one.
+    #[must_use]
+    pub fn new(digits: &str) -> Option<Self> {
+        let is_one = (6..=8).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+        is_one.then(|| Self(digits.to_owned()))
+    }
+
+    /// The digits, for the moment of their use.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for OneTimeCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OneTimeCode(hidden)")
+    }
 }
 
 /// Which part of the ledger to show. Everything that is set must hold.
@@ -146,14 +305,20 @@ pub struct AuditQuery {
     pub actor: Option<String>,
     /// Of this kind: `approved`.
     pub kind: Option<String>,
+    /// About this kind of action.
+    pub action: Option<ActionKind>,
     /// Of this incident.
     pub incident: Option<IncidentId>,
+    /// Of this run.
+    pub run: Option<RunId>,
     /// Not before.
     pub since: Option<When>,
     /// Not after.
     pub until: Option<When>,
-    /// At most so many, the newest.
+    /// So many to a page, 1 to 1000.
     pub limit: Option<u32>,
+    /// Which page, from 1, which has the newest.
+    pub page: Option<u32>,
 }
 
 /// A point in time as people give it.
@@ -176,204 +341,6 @@ impl When {
     }
 }
 
-/// One line of the table of commands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CommandHelp {
-    /// What it begins with; `audit verify` is the only one of two words.
-    pub verb: &'static str,
-    /// How it is written: capitals stand for something, brackets for what may be left out.
-    pub usage: &'static str,
-    /// What it does, in one line.
-    pub summary: &'static str,
-    /// One that could be typed as it is.
-    pub example: &'static str,
-    /// Does it change something (and so needs the right to)?
-    pub changes: bool,
-    /// What its words stand for, in order, for completion.
-    pub slots: &'static [Slot],
-    /// The same as fields to fill in, for platforms that have such.
-    pub params: &'static [Param],
-}
-
-/// One field of a command, for platforms where it is filled in and not typed. The fields in order, each as its form says,
-/// make the line that is parsed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Param {
-    /// Small letters and `-`, at most 32.
-    pub name: &'static str,
-    /// In one line, at most 100 characters.
-    pub summary: &'static str,
-    /// Must it be filled in? Those that must come first.
-    pub required: bool,
-    /// How it stands in the line.
-    pub form: ParamForm,
-    /// What it stands for, for completion.
-    pub slot: Option<Slot>,
-}
-
-/// How a field stands in the line of a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ParamForm {
-    /// One word, in quotes where it needs them.
-    Word,
-    /// `name:value`, a filter.
-    Filter,
-    /// As it is, to the end of the line: a reason, `KEY=VALUE` arguments.
-    Rest,
-}
-
-/// What a word of a command stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Slot {
-    /// A service's name.
-    Service,
-    /// A metric of the service named just before.
-    Metric,
-    /// An incident.
-    Incident,
-    /// A run.
-    Run,
-    /// A playbook.
-    Playbook,
-    /// `observe`, `approve` or `auto`.
-    Mode,
-    /// A verb.
-    Verb,
-    /// `service:`, `actor:` and so on.
-    AuditFilter,
-}
-
-/// The filters of `audit`, as typed.
-pub const AUDIT_FILTERS: [&str; 7] = ["service", "actor", "kind", "incident", "since", "until", "limit"];
-
-/// All commands, in the order of the help.
-pub const COMMANDS: &[CommandHelp] = &[
-    read("status", "status [SERVICE]", "how every service stands, or one in detail", "status shop", &[Slot::Service]),
-    read("incidents", "incidents", "the incidents that are open", "incidents", &[]),
-    read("show", "show INCIDENT", "one incident in full", "show INC-1", &[Slot::Incident]),
-    change("approve", "approve [INCIDENT]", "say yes to the plan that is asked about", "approve 1", &[Slot::Incident]),
-    change(
-        "reject",
-        "reject [INCIDENT] [REASON]",
-        "say no to the plan that is asked about",
-        "reject 1 too risky now",
-        &[Slot::Incident],
-    ),
-    change("rollback", "rollback RUN [REASON]", "take a run back", "rollback RUN-1 made it worse", &[Slot::Run]),
-    change("keep", "keep RUN", "accept an inconclusive run as it is", "keep RUN-1", &[Slot::Run]),
-    change(
-        "plan",
-        "plan INCIDENT [PLAYBOOK [KEY=VALUE ...]]",
-        "make a fresh dry run for an incident",
-        "plan INC-1 scale-out to=4",
-        &[Slot::Incident, Slot::Playbook],
-    ),
-    change(
-        "close",
-        "close INCIDENT [REASON]",
-        "end an incident by hand",
-        "close INC-1 a planned load test",
-        &[Slot::Incident],
-    ),
-    change(
-        "false-alarm",
-        "false-alarm INCIDENT [REASON]",
-        "say that nothing was wrong; the model heeds it",
-        "false-alarm INC-1 the nightly backup",
-        &[Slot::Incident],
-    ),
-    change(
-        "deployed",
-        "deployed SERVICE [FOR] [NOTE]",
-        "say that a service changes; the model is quiet meanwhile",
-        "deployed shop 10m \"release 1.4\"",
-        &[Slot::Service],
-    ),
-    read(
-        "chart",
-        "chart SERVICE METRIC [SPAN]",
-        "the course of a metric",
-        "chart shop latency_p95 5m",
-        &[Slot::Service, Slot::Metric],
-    ),
-    read("metrics", "metrics SERVICE", "the metrics of a service", "metrics shop", &[Slot::Service]),
-    read("playbooks", "playbooks", "the playbooks, what each may do and how it stands", "playbooks", &[]),
-    change(
-        "accept",
-        "accept NAME [DIGEST]",
-        "take a changed playbook or rule that is held",
-        "accept scale-out",
-        &[Slot::Playbook],
-    ),
-    change(
-        "enable",
-        "enable NAME",
-        "let a playbook or rule run again that was disabled after faults",
-        "enable scale-out",
-        &[Slot::Playbook],
-    ),
-    read(
-        "audit",
-        "audit [service:NAME] [actor:WHO] [kind:KIND] [incident:INCIDENT] [since:WHEN] [until:WHEN] [limit:N]",
-        "what happened, from the ledger",
-        "audit service:shop since:1h",
-        &[Slot::AuditFilter],
-    ),
-    read("audit verify", "audit verify", "prove that the ledger was not changed", "audit verify", &[]),
-    change(
-        "mode",
-        "mode SERVICE observe|approve|auto",
-        "change how far Suture may go for a service",
-        "mode shop observe",
-        &[Slot::Service, Slot::Mode],
-    ),
-    change("stop", "stop [REASON]", "kill switch: nothing acts until `resume`", "stop deploy in progress", &[]),
-    change("resume", "resume", "end what `stop` began", "resume", &[]),
-    read("whoami", "whoami", "who you are to Suture and what you may do", "whoami", &[]),
-    read("help", "help [COMMAND]", "this table, or one command of it", "help approve", &[Slot::Verb]),
-    read("quit", "quit", "leave the console", "quit", &[]),
-];
-
-/// A command that only looks.
-const fn read(
-    verb: &'static str,
-    usage: &'static str,
-    summary: &'static str,
-    example: &'static str,
-    slots: &'static [Slot],
-) -> CommandHelp {
-    CommandHelp { verb, usage, summary, example, changes: false, slots, params: &[] }
-}
-
-/// A command that changes something.
-const fn change(
-    verb: &'static str,
-    usage: &'static str,
-    summary: &'static str,
-    example: &'static str,
-    slots: &'static [Slot],
-) -> CommandHelp {
-    CommandHelp { verb, usage, summary, example, changes: true, slots, params: &[] }
-}
-
-/// The line of the table for a verb.
-#[must_use]
-pub fn help_for(verb: &str) -> Option<&'static CommandHelp> {
-    COMMANDS.iter().find(|c| c.verb == verb)
-}
-
-/// The table as Markdown, for the README.
-#[must_use]
-pub fn commands_markdown() -> String {
-    let mut out = String::from("| command | what it does | changes something |\n|---|---|---|\n");
-    for c in COMMANDS {
-        let usage = c.usage.replace('|', "\\|");
-        let changes = if c.changes { "yes" } else { "" };
-        out.push_str(&format!("| `{usage}` | {} | {changes} |\n", c.summary));
-    }
-    out
-}
-
 impl Command {
     /// Its verb, as it stands in [`COMMANDS`].
     #[must_use]
@@ -387,20 +354,30 @@ impl Command {
             Self::Rollback { .. } => "rollback",
             Self::Keep { .. } => "keep",
             Self::Plan { .. } => "plan",
+            Self::DryRun { .. } => "dry-run",
+            Self::Run { .. } => "run",
             Self::Close { .. } => "close",
             Self::FalseAlarm { .. } => "false-alarm",
             Self::Deployed { .. } => "deployed",
+            Self::Mute { .. } => "mute",
+            Self::Unmute { .. } => "unmute",
             Self::Chart { .. } => "chart",
             Self::Metrics { .. } => "metrics",
             Self::Playbooks => "playbooks",
             Self::Accept { .. } => "accept",
             Self::Enable { .. } => "enable",
             Self::Audit(_) => "audit",
+            Self::AuditCsv(_) => "audit csv",
             Self::AuditVerify => "audit verify",
+            Self::ChaosList => "chaos list",
+            Self::ChaosRun { .. } => "chaos run",
+            Self::ChaosStop { .. } => "chaos stop",
+            Self::ChaosReport { .. } => "chaos report",
             Self::Mode { .. } => "mode",
             Self::Stop { .. } => "stop",
             Self::Resume => "resume",
             Self::Whoami => "whoami",
+            Self::Can { .. } => "can",
             Self::Help { .. } => "help",
             Self::Quit => "quit",
         }
@@ -418,22 +395,28 @@ impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.verb())?;
         match self {
-            Self::Status { service } => optional(f, service.as_ref()),
+            Self::Status { service } | Self::ChaosStop { service } | Self::ChaosReport { service } => {
+                optional(f, service.as_ref())
+            }
             Self::Show { incident } => write!(f, " {incident}"),
-            Self::Approve { incident } => optional(f, incident.as_ref()),
+            Self::Approve { incident, code: _ } => optional(f, incident.as_ref()),
             Self::Reject { incident, reason } => {
                 optional(f, incident.as_ref())?;
                 because(f, reason)
             }
-            Self::Rollback { run, reason } => {
-                write!(f, " {run}")?;
+            Self::Rollback { of, reason } => {
+                write!(f, " {of}")?;
                 because(f, reason)
             }
             Self::Keep { run } => write!(f, " {run}"),
             Self::Plan { incident, playbook, args } => {
                 write!(f, " {incident}")?;
                 optional(f, playbook.as_ref())?;
-                args.iter().try_for_each(|(key, value)| write!(f, " {key}={}", quoted_if_needed(value)))
+                with_args(f, args)
+            }
+            Self::DryRun { playbook, service, args } | Self::Run { playbook, service, args } => {
+                write!(f, " {playbook} {service}")?;
+                with_args(f, args)
             }
             Self::Close { incident, reason } | Self::FalseAlarm { incident, reason } => {
                 write!(f, " {incident}")?;
@@ -444,6 +427,8 @@ impl fmt::Display for Command {
                 optional(f, settle.map(span).as_ref())?;
                 because(f, note)
             }
+            Self::Mute { what, span: for_so_long } => write!(f, " {what} {}", span(*for_so_long)),
+            Self::Unmute { what } => write!(f, " {what}"),
             Self::Chart { service, metric, since } => {
                 write!(f, " {service} {metric}")?;
                 optional(f, since.map(span).as_ref())
@@ -454,11 +439,22 @@ impl fmt::Display for Command {
                 optional(f, digest.as_ref())
             }
             Self::Enable { name } => write!(f, " {name}"),
-            Self::Audit(query) => write!(f, "{query}"),
+            Self::Audit(query) | Self::AuditCsv(query) => write!(f, "{query}"),
+            Self::ChaosRun { fault, service, span: for_so_long } => {
+                write!(f, " {fault} {service}")?;
+                for_so_long.map_or(Ok(()), |for_so_long| write!(f, " for:{}", span(for_so_long)))
+            }
             Self::Mode { service, mode } => write!(f, " {service} {mode}"),
             Self::Stop { reason } => because(f, reason),
+            Self::Can { who, what, service } => write!(f, " {who} {what} {service}"),
             Self::Help { verb } => optional(f, verb.as_ref()),
-            Self::Incidents | Self::Playbooks | Self::AuditVerify | Self::Resume | Self::Whoami | Self::Quit => Ok(()),
+            Self::Incidents
+            | Self::Playbooks
+            | Self::AuditVerify
+            | Self::ChaosList
+            | Self::Resume
+            | Self::Whoami
+            | Self::Quit => Ok(()),
         }
     }
 }
@@ -475,8 +471,14 @@ impl fmt::Display for AuditQuery {
         if let Some(kind) = &self.kind {
             write!(f, " kind:{kind}")?;
         }
+        if let Some(action) = self.action {
+            write!(f, " action:{action}")?;
+        }
         if let Some(incident) = self.incident {
             write!(f, " incident:{incident}")?;
+        }
+        if let Some(run) = self.run {
+            write!(f, " run:{run}")?;
         }
         if let Some(since) = self.since {
             write!(f, " since:{since}")?;
@@ -484,7 +486,10 @@ impl fmt::Display for AuditQuery {
         if let Some(until) = self.until {
             write!(f, " until:{until}")?;
         }
-        self.limit.map_or(Ok(()), |limit| write!(f, " limit:{limit}"))
+        if let Some(limit) = self.limit {
+            write!(f, " limit:{limit}")?;
+        }
+        self.page.map_or(Ok(()), |page| write!(f, " page:{page}"))
     }
 }
 
@@ -499,6 +504,10 @@ impl fmt::Display for When {
 
 fn optional<T: fmt::Display>(f: &mut fmt::Formatter<'_>, word: Option<&T>) -> fmt::Result {
     word.map_or(Ok(()), |word| write!(f, " {word}"))
+}
+
+fn with_args(f: &mut fmt::Formatter<'_>, args: &Args) -> fmt::Result {
+    args.iter().try_for_each(|(key, value)| write!(f, " {key}={}", quoted_if_needed(value)))
 }
 
 /// A reason is always quoted, so that "5 minutes too late" is not taken for incident 5.
@@ -518,16 +527,4 @@ fn quoted(text: &str) -> String {
 fn quoted_if_needed(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/@+,%".contains(c);
     if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { quoted(text) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_readme_has_this_table() {
-        let readme = include_str!("../../README.md");
-        let table = commands_markdown();
-        assert!(readme.contains(&table), "put this into README.md, under Commands:\n\n{table}");
-    }
 }

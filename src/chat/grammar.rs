@@ -3,7 +3,7 @@
 //! Pure, total (no text makes it panic) and strict: what is not understood is refused with the word, its column, the
 //! usage and the nearest thing that would be. It must never guess at anything that changes something. Forgiving only
 //! where phones and chat clients change what was typed: curly quotes, non-breaking spaces, long dashes, capitals, a
-//! `/suture` in front.
+//! `/suture` or a mention in front. What a platform escapes (`&lt;`), its adapter has resolved before.
 
 mod cursor;
 
@@ -11,8 +11,11 @@ use std::time::Duration;
 
 use self::cursor::{Cursor, Word};
 use super::clean;
-use super::command::{AUDIT_FILTERS, AuditQuery, COMMANDS, Command, When, help_for};
-use crate::model::{Args, IncidentId, LONGEST_SETTLE, Mode, RunId, ServiceId, Timestamp};
+use super::command::{
+    AUDIT_FILTERS, AuditQuery, COMMANDS, Command, LONGEST_FAULT, LONGEST_MUTE, OneTimeCode, RunOrIncident,
+    ServiceOrIncident, USUAL_MUTE, When, Who, help_for,
+};
+use crate::model::{ActionKind, Args, IncidentId, LONGEST_SETTLE, Mode, RunId, ServiceId, Timestamp};
 
 /// Longest command, in characters: a long message by chat standards, and nothing a command needs.
 pub const MAX_CHARS: usize = 2000;
@@ -20,7 +23,9 @@ pub const MAX_CHARS: usize = 2000;
 pub const MAX_REASON_CHARS: usize = 500;
 /// Longest name of a service, metric, playbook, key or person, in characters.
 const MAX_NAME_CHARS: usize = 128;
-/// Most arguments of one `plan`.
+/// Beyond it no ledger has a page: a typing mistake.
+const MAX_PAGE: u32 = 1_000_000;
+/// Most arguments of one playbook.
 const MAX_ARGS: usize = 16;
 /// Longest span to look back: beyond it a typing mistake is likelier than a wish.
 const MAX_SPAN: Duration = Duration::from_secs(10 * 366 * 86_400);
@@ -101,10 +106,13 @@ pub fn parse(text: &str) -> Result<Command, ParseError> {
     let chars = normalised(text)?;
     let mut words = Cursor::new(&chars);
     let mut first = words.next()?.ok_or_else(|| error(Problem::Empty, "", 1))?;
-    if matches!(first.text.to_lowercase().trim_end_matches(':'), "/suture" | "suture" | "@suture") {
-        match words.next()? {
-            Some(word) => first = word,
-            None => return Ok(Command::Help { verb: None }),
+    // A mention, and then perhaps a name. Which mention it is, the adapter knows: it hands in what was said to us.
+    for is_ours in [is_mention, is_our_name] {
+        if !first.quoted && is_ours(&first.text) {
+            match words.next()? {
+                Some(word) => first = word,
+                None => return Ok(Command::Help { verb: None }),
+            }
         }
     }
     let verb = match first.text.to_lowercase().as_str() {
@@ -112,11 +120,33 @@ pub fn parse(text: &str) -> Result<Command, ParseError> {
         "?" => "help".to_owned(),
         verb => verb.to_owned(),
     };
+    if verb == "chaos" && !first.quoted {
+        return chaos(&mut words);
+    }
     let help = help_for(&verb).filter(|_| !first.quoted).ok_or_else(|| ParseError {
         suggestion: nearest_verb(&verb),
         ..error(Problem::UnknownCommand, &first.text, first.column)
     })?;
-    command(&verb, &mut words).map_err(|e| ParseError { usage: e.usage.or(Some(help.usage)), ..e })
+    command(help.verb, &mut words).map_err(|e| ParseError { usage: e.usage.or(Some(help.usage)), ..e })
+}
+
+/// Is it a mention of somebody, as Slack (`<@U123>`, `<@U123|name>`) and Discord (`<@123>`, `<@!123>`) write it?
+pub(super) fn is_mention(text: &str) -> bool {
+    mentioned(text).is_some()
+}
+
+/// `/suture`, `suture,`, `@Suture:`.
+pub(super) fn is_our_name(text: &str) -> bool {
+    matches!(text.to_lowercase().trim_end_matches([':', ',']), "/suture" | "suture" | "@suture")
+}
+
+/// The id that is mentioned.
+pub(super) fn mentioned(text: &str) -> Option<&str> {
+    let inside = text.trim_end_matches([':', ',']).strip_prefix("<@")?.strip_suffix('>')?;
+    let inside = inside.strip_prefix('!').unwrap_or(inside);
+    let id = inside.split_once('|').map_or(inside, |(id, _)| id);
+    let is_one = (1..=32).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric());
+    is_one.then_some(id)
 }
 
 /// The rest of a command whose verb is known.
@@ -124,31 +154,34 @@ fn command(verb: &str, words: &mut Cursor<'_>) -> Result<Command, ParseError> {
     let command = match verb {
         "status" => Command::Status { service: words.next()?.map(service).transpose()? },
         "incidents" => Command::Incidents,
-        "show" => Command::Show { incident: incident(needed(words, "the incident")?)? },
-        "approve" => Command::Approve { incident: words.next()?.map(incident).transpose()? },
+        "show" => Command::Show { incident: shown(needed(words, "the incident")?)? },
+        "approve" => return approve(words),
         "reject" => Command::Reject { incident: leading_incident(words)?, reason: reason(words)? },
-        "rollback" => Command::Rollback { run: run(needed(words, "the run")?)?, reason: reason(words)? },
+        "rollback" => {
+            Command::Rollback { of: run_or_incident(needed(words, "the run or incident")?)?, reason: reason(words)? }
+        }
         "keep" => Command::Keep { run: run(needed(words, "the run")?)? },
-        "plan" => Command::Plan {
-            incident: incident(needed(words, "the incident")?)?,
-            playbook: words.next()?.map(|w| name(w, "the name of a playbook")).transpose()?,
-            args: args(words)?,
-        },
+        "plan" => return plan(words),
+        "dry-run" => dry_run(words)?,
+        "run" => Command::Run { playbook: playbook(words)?, service: needed_service(words)?, args: args(words)? },
         "close" => Command::Close { incident: incident(needed(words, "the incident")?)?, reason: reason(words)? },
         "false-alarm" => {
             Command::FalseAlarm { incident: incident(needed(words, "the incident")?)?, reason: reason(words)? }
         }
-        "deployed" => Command::Deployed {
-            service: service(needed(words, "the service")?)?,
-            settle: leading_settle(words)?,
-            note: reason(words)?,
+        "deployed" => {
+            Command::Deployed { service: needed_service(words)?, settle: leading_settle(words)?, note: reason(words)? }
+        }
+        "mute" => Command::Mute {
+            what: service_or_incident(needed(words, "the service or incident")?)?,
+            span: words.next()?.map(mute_span).transpose()?.unwrap_or(USUAL_MUTE),
         },
+        "unmute" => Command::Unmute { what: service_or_incident(needed(words, "the service or incident")?)? },
         "chart" => Command::Chart {
-            service: service(needed(words, "the service")?)?,
+            service: needed_service(words)?,
             metric: name(needed(words, "the metric (`metrics SERVICE` lists them)")?, "the name of a metric")?,
             since: words.next()?.map(|w| span(&w, &w.text)).transpose()?,
         },
-        "metrics" => Command::Metrics { service: service(needed(words, "the service")?)? },
+        "metrics" => Command::Metrics { service: needed_service(words)? },
         "playbooks" => Command::Playbooks,
         "accept" => Command::Accept {
             name: name(needed(words, "the playbook or rule")?, "the name of a playbook or rule")?,
@@ -159,16 +192,106 @@ fn command(verb: &str, words: &mut Cursor<'_>) -> Result<Command, ParseError> {
         }
         "audit" => return audit(words),
         "mode" => Command::Mode {
-            service: service(needed(words, "the service")?)?,
+            service: needed_service(words)?,
             mode: mode(&needed(words, "the mode (observe, approve or auto)")?)?,
         },
         "stop" => Command::Stop { reason: reason(words)? },
         "resume" => Command::Resume,
         "whoami" => Command::Whoami,
+        "can" => Command::Can {
+            who: who(&needed(words, "the person")?)?,
+            what: ability(words)?,
+            service: needed_service(words)?,
+        },
         "help" => return help(words),
         _ => Command::Quit,
     };
     finished(words).map(|()| command)
+}
+
+/// `chaos` and what follows: `chaos` alone is no command.
+fn chaos(words: &mut Cursor<'_>) -> Result<Command, ParseError> {
+    let Some(word) = words.next()? else {
+        let problem = Problem::Missing("what to do (list, run, stop or report)");
+        return Err(ParseError { usage: Some("chaos list|run|stop|report"), ..error(problem, "", words.column()) });
+    };
+    let verb = format!("chaos {}", word.text.to_lowercase());
+    let help = help_for(&verb).filter(|_| !word.quoted).ok_or_else(|| ParseError {
+        usage: Some("chaos list|run|stop|report"),
+        suggestion: nearest(&word.text.to_lowercase(), ["list", "run", "stop", "report"].into_iter())
+            .map(|nearest| format!("chaos {nearest}")),
+        ..error(Problem::Not("one of list, run, stop and report"), &word.text, word.column)
+    })?;
+    let command = match help.verb {
+        "chaos run" => chaos_run(words),
+        "chaos stop" => words.next().and_then(|w| Ok(Command::ChaosStop { service: w.map(service).transpose()? })),
+        "chaos report" => words.next().and_then(|w| Ok(Command::ChaosReport { service: w.map(service).transpose()? })),
+        _ => Ok(Command::ChaosList),
+    };
+    command
+        .and_then(|command| finished(words).map(|()| command))
+        .map_err(|e| ParseError { usage: e.usage.or(Some(help.usage)), ..e })
+}
+
+fn chaos_run(words: &mut Cursor<'_>) -> Result<Command, ParseError> {
+    let fault = name(needed(words, "the fault (`chaos list` has them)")?, "the name of a fault")?;
+    let service = needed_service(words)?;
+    let Some(word) = words.next()? else { return Ok(Command::ChaosRun { fault, service, span: None }) };
+    let wrong = || error(Problem::Not("a time of at most 1h, like for:30s"), &word.text, word.column);
+    let (key, value) = word.text.split_once(':').filter(|_| !word.quoted).ok_or_else(wrong)?;
+    if !key.eq_ignore_ascii_case("for") {
+        return Err(wrong());
+    }
+    let span = span(&word, value).ok().filter(|d| *d <= LONGEST_FAULT).ok_or_else(wrong)?;
+    Ok(Command::ChaosRun { fault, service, span: Some(span) })
+}
+
+/// `approve [INCIDENT] [code:NNNNNN]`. No error here repeats digits that may be a code: errors are shown to others.
+fn approve(words: &mut Cursor<'_>) -> Result<Command, ParseError> {
+    let (mut about, mut code) = (None, None);
+    while let Some(word) = words.next()? {
+        let text = word.text.to_lowercase();
+        let given = text.split_once(':').filter(|(key, _)| *key == "code" && !word.quoted);
+        if let Some((_, digits)) = given {
+            if code.is_some() {
+                return Err(error(Problem::Twice, "code:", word.column));
+            }
+            let wrong = || error(Problem::Not("a one-time code: six to eight digits"), "code:...", word.column);
+            code = Some(OneTimeCode::new(digits.trim()).ok_or_else(wrong)?);
+        } else if may_be_a_code(&text) {
+            let what = "clear: write INC- in front of an incident and code: in front of a one-time code";
+            return Err(error(Problem::Not(what), "(digits)", word.column));
+        } else if about.is_some() {
+            let word_shown = if text.bytes().all(|b| b.is_ascii_digit()) { "(digits)" } else { &word.text };
+            return Err(error(Problem::TooMuch, word_shown, word.column));
+        } else {
+            about = Some(incident(word)?);
+        }
+    }
+    Ok(Command::Approve { incident: about, code })
+}
+
+/// A code without `code:` would be taken for an incident, and written down.
+fn may_be_a_code(text: &str) -> bool {
+    OneTimeCode::new(text.trim_matches(['#', '"'])).is_some()
+}
+
+/// `plan INCIDENT ...`, or `plan PLAYBOOK SERVICE ...`, which is a dry run. The first word tells them apart.
+fn plan(words: &mut Cursor<'_>) -> Result<Command, ParseError> {
+    let mut ahead = words.clone();
+    let first = needed(&mut ahead, "the incident or playbook")?;
+    if !looks_like_an_id(&first) && first.text.chars().any(char::is_alphabetic) {
+        return dry_run(words).map_err(|e| used("dry-run", e));
+    }
+    Ok(Command::Plan {
+        incident: incident(needed(words, "the incident or playbook")?)?,
+        playbook: words.next()?.map(|w| name(w, "the name of a playbook")).transpose()?,
+        args: args(words)?,
+    })
+}
+
+fn dry_run(words: &mut Cursor<'_>) -> Result<Command, ParseError> {
+    Ok(Command::DryRun { playbook: playbook(words)?, service: needed_service(words)?, args: args(words)? })
 }
 
 /// Nothing may follow.
@@ -183,10 +306,12 @@ fn needed(words: &mut Cursor<'_>, what: &'static str) -> Result<Word, ParseError
     words.next()?.ok_or_else(|| error(Problem::Missing(what), "", words.column()))
 }
 
+/// What phones make of a dash.
+const DASHES: [char; 6] = ['\u{2010}', '\u{2011}', '\u{2012}', '\u{2013}', '\u{2014}', '\u{2212}'];
+
 /// `7`, `INC-7`, `inc-7`, `#7`; counted from 1.
-fn number_behind(prefix: &str, text: &str) -> Option<u64> {
-    // Phones make long dashes of short ones.
-    let text = text.replace(['\u{2010}', '\u{2011}', '\u{2012}', '\u{2013}', '\u{2014}', '\u{2212}'], "-");
+pub(super) fn number_behind(prefix: &str, text: &str) -> Option<u64> {
+    let text = text.replace(DASHES, "-");
     let lower = text.to_ascii_lowercase();
     let digits = lower.strip_prefix(prefix).or_else(|| lower.strip_prefix('#')).unwrap_or(&lower);
     let all_digits = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
@@ -207,15 +332,47 @@ fn run(word: Word) -> Result<RunId, ParseError> {
         .ok_or_else(|| error(Problem::Not("a run like RUN-1 or 1"), &word.text, word.column))
 }
 
+/// A bare number is a run, as ever.
+fn run_or_incident(word: Word) -> Result<RunOrIncident, ParseError> {
+    if word.text.to_ascii_lowercase().starts_with("inc") {
+        return incident(word).map(RunOrIncident::LastOf);
+    }
+    number_behind("run-", &word.text)
+        .filter(|_| !word.quoted)
+        .map(|n| RunOrIncident::Run(RunId(n)))
+        .ok_or_else(|| error(Problem::Not("a run like RUN-1 or 1, or an incident like INC-1"), &word.text, word.column))
+}
+
+/// The incident of `show`. Runs are shown by the ledger alone.
+fn shown(word: Word) -> Result<IncidentId, ParseError> {
+    let run = number_behind("run-", &word.text).filter(|_| !word.text.starts_with(|c: char| c.is_ascii_digit()));
+    incident(word).map_err(|e| ParseError { suggestion: run.map(|n| format!("audit run:{}", RunId(n))), ..e })
+}
+
+/// A bare number is an incident: services have names.
+fn service_or_incident(word: Word) -> Result<ServiceOrIncident, ParseError> {
+    let is_an_id = ["inc-", "run-"].iter().any(|prefix| number_behind(prefix, &word.text).is_some());
+    if is_an_id || word.text.starts_with('#') || word.text.bytes().all(|b| b.is_ascii_digit()) {
+        return incident(word).map(ServiceOrIncident::Incident);
+    }
+    name(word, "the name of a service, or an incident like INC-1")
+        .map(|name| ServiceOrIncident::Service(ServiceId(name)))
+}
+
+/// Is it meant as an id, be it a good one or not?
+fn looks_like_an_id(word: &Word) -> bool {
+    // Phones make long dashes of short ones.
+    let lower = word.text.to_ascii_lowercase().replace(DASHES, "-");
+    ["inc-", "run-", "#"].iter().any(|head| lower.starts_with(head))
+        || (!lower.is_empty() && lower.bytes().all(|b| b.is_ascii_digit()))
+}
+
 /// The incident in front of a reason, if there is one. A word that looks like an id and is none is refused, or a
 /// slip of the finger would become the reason and the wrong question would be answered.
 fn leading_incident(words: &mut Cursor<'_>) -> Result<Option<IncidentId>, ParseError> {
     let mut ahead = words.clone();
     let Some(word) = ahead.next_lenient() else { return Ok(None) };
-    let lower = word.text.to_ascii_lowercase();
-    let looks_like_one = ["inc-", "inc\u{2013}", "inc\u{2014}", "run-", "#"].iter().any(|head| lower.starts_with(head))
-        || lower.bytes().all(|b| b.is_ascii_digit());
-    if word.quoted || word.text.is_empty() || !looks_like_one {
+    if word.quoted || !looks_like_an_id(&word) {
         return Ok(None);
     }
     *words = ahead;
@@ -246,8 +403,65 @@ fn reason(words: &mut Cursor<'_>) -> Result<String, ParseError> {
     Ok(reason)
 }
 
+/// How long something is muted.
+fn mute_span(word: Word) -> Result<Duration, ParseError> {
+    span(&word, &word.text)
+        .ok()
+        .filter(|d| *d <= LONGEST_MUTE && !word.quoted)
+        .ok_or_else(|| error(Problem::Not("a time of at most 24h, like 30m"), &word.text, word.column))
+}
+
 fn service(word: Word) -> Result<ServiceId, ParseError> {
     name(word, "the name of a service").map(ServiceId)
+}
+
+fn needed_service(words: &mut Cursor<'_>) -> Result<ServiceId, ParseError> {
+    service(needed(words, "the service")?)
+}
+
+fn playbook(words: &mut Cursor<'_>) -> Result<String, ParseError> {
+    name(needed(words, "the playbook")?, "the name of a playbook")
+}
+
+/// A person. `@anna` is none: on every platform people choose their names themselves, and change them.
+fn who(word: &Word) -> Result<Who, ParseError> {
+    if matches!(word.text.to_lowercase().as_str(), "me" | "@me" | "i") && !word.quoted {
+        return Ok(Who::Me);
+    }
+    if let Some(id) = mentioned(&word.text) {
+        return Ok(Who::Mention(id.to_owned()));
+    }
+    let wrong =
+        || error(Problem::Not("a person: me, a mention, or an id like slack:U024BE7LH"), &word.text, word.column);
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+    let (platform, id) = word.text.split_once(':').ok_or_else(wrong)?;
+    let is_one = !platform.is_empty() && !id.is_empty() && word.text.len() <= MAX_NAME_CHARS;
+    if is_one && word.text.chars().all(allowed) { Ok(Who::Id(word.text.clone())) } else { Err(wrong()) }
+}
+
+/// A verb, of one word or two, or a kind of action.
+fn ability(words: &mut Cursor<'_>) -> Result<String, ParseError> {
+    let word = needed(words, "what they may do")?;
+    let one = word.text.to_lowercase();
+    let mut ahead = words.clone();
+    if let Some(second) = ahead.next_lenient()
+        && let Some(help) = help_for(&format!("{one} {}", second.text.to_lowercase()))
+    {
+        *words = ahead;
+        return Ok(help.verb.to_owned());
+    }
+    if help_for(&one).is_some() || action(&one).is_some() {
+        return Ok(one);
+    }
+    let candidates = COMMANDS.iter().map(|c| c.verb).chain(ActionKind::ALL.map(ActionKind::name));
+    Err(ParseError {
+        suggestion: nearest(&one, candidates),
+        ..error(Problem::Not("a command, nor scale, restart, traffic, isolate or cache"), &word.text, word.column)
+    })
+}
+
+fn action(name: &str) -> Option<ActionKind> {
+    ActionKind::ALL.into_iter().find(|kind| kind.name() == name)
 }
 
 /// A name as it can stand in the config. What is not there is for the engine to say; what could not be is said here.
@@ -298,16 +512,34 @@ fn args(words: &mut Cursor<'_>) -> Result<Args, ParseError> {
     Ok(args)
 }
 
+/// `audit`, `audit csv` and `audit verify`.
 fn audit(words: &mut Cursor<'_>) -> Result<Command, ParseError> {
+    let mut ahead = words.clone();
+    let second = ahead.next()?.filter(|word| !word.quoted).map(|word| word.text.to_lowercase()).unwrap_or_default();
+    match second.as_str() {
+        "verify" => {
+            *words = ahead;
+            finished(words).map(|()| Command::AuditVerify).map_err(|e| used("audit verify", e))
+        }
+        "csv" => {
+            *words = ahead;
+            audit_query(words).map(Command::AuditCsv).map_err(|e| used("audit csv", e))
+        }
+        _ => audit_query(words).map(Command::Audit),
+    }
+}
+
+fn used(verb: &str, error: ParseError) -> ParseError {
+    ParseError { usage: error.usage.or(help_for(verb).map(|help| help.usage)), ..error }
+}
+
+fn audit_query(words: &mut Cursor<'_>) -> Result<AuditQuery, ParseError> {
     let mut query = AuditQuery::default();
     let mut seen = Vec::new();
     while let Some(word) = words.next()? {
         let wrong = |problem| error(problem, &word.text, word.column);
-        if seen.is_empty() && !word.quoted && word.text.eq_ignore_ascii_case("verify") {
-            return finished(words).map(|()| Command::AuditVerify);
-        }
         let (key, value) = word.text.split_once(':').filter(|_| !word.quoted).ok_or_else(|| ParseError {
-            suggestion: nearest(&word.text.to_lowercase(), ["verify"].into_iter()),
+            suggestion: nearest(&word.text.to_lowercase(), ["verify", "csv"].into_iter()),
             ..wrong(Problem::Not("a filter like service:shop"))
         })?;
         let key = key.to_lowercase();
@@ -322,23 +554,39 @@ fn audit(words: &mut Cursor<'_>) -> Result<Command, ParseError> {
             }
             "actor" => return Err(wrong(Problem::Not("a person's name or id, like actor:anna"))),
             "kind" => query.kind = Some(name(part(&value.to_lowercase()), "a kind of event, like approved")?),
+            "action" => {
+                query.action = Some(action(&value.to_lowercase()).ok_or_else(|| {
+                    ParseError {
+                        suggestion: nearest(&value.to_lowercase(), ActionKind::ALL.map(ActionKind::name).into_iter())
+                            .map(|nearest| format!("action:{nearest}")),
+                        ..wrong(Problem::Not("a kind of action: scale, restart, traffic, isolate or cache"))
+                    }
+                })?);
+            }
             "incident" => query.incident = Some(incident(part(value))?),
+            "run" => query.run = Some(run(part(value))?),
             "since" => query.since = Some(when(&part(value))?),
             "until" => query.until = Some(when(&part(value))?),
             "limit" => {
                 let limit = value.parse().ok().filter(|n| (1..=1000).contains(n));
                 query.limit = Some(limit.ok_or_else(|| wrong(Problem::Not("a limit from limit:1 to limit:1000")))?);
             }
+            "page" => {
+                let page = value.parse().ok().filter(|n| (1..=MAX_PAGE).contains(n));
+                query.page = Some(page.ok_or_else(|| wrong(Problem::Not("a page from page:1 to page:1000000")))?);
+            }
             _ => {
                 return Err(ParseError {
                     suggestion: nearest(&key, AUDIT_FILTERS.into_iter()).map(|key| format!("{key}:{value}")),
-                    ..wrong(Problem::Not("a filter: service, actor, kind, incident, since, until or limit"))
+                    ..wrong(Problem::Not(
+                        "a filter: service, actor, kind, action, incident, run, since, until, limit or page",
+                    ))
                 });
             }
         }
         seen.push(key);
     }
-    Ok(Command::Audit(query))
+    Ok(query)
 }
 
 /// `1h`, `2026-11-02`, `2026-11-02T12:00:00Z`.
@@ -405,6 +653,18 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("false", "false-alarm"),
     ("noise", "false-alarm"),
     ("deploy", "deployed"),
+    ("chaos", "chaos list"),
+    ("simulate", "dry-run"),
+    ("preview", "dry-run"),
+    ("dryrun", "dry-run"),
+    ("execute", "run"),
+    ("silence", "mute"),
+    ("snooze", "mute"),
+    ("unsilence", "unmute"),
+    ("inject", "chaos run"),
+    ("may", "can"),
+    ("csv", "audit csv"),
+    ("export", "audit csv"),
     ("release", "deployed"),
     ("released", "deployed"),
 ];

@@ -10,10 +10,18 @@ pub mod command;
 pub mod complete;
 #[cfg(feature = "console")]
 pub mod console;
+#[cfg(feature = "discord")]
+pub mod discord;
 pub mod grammar;
+pub mod intents;
 pub mod outbox;
 pub mod pages;
+pub mod picture;
 pub mod render;
+#[cfg(feature = "sentence")]
+pub mod sentence;
+#[cfg(feature = "slack")]
+pub mod slack;
 pub mod talk;
 
 use std::sync::Arc;

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use super::command::{COMMANDS, CommandHelp};
+use super::command::{AuditQuery, COMMANDS, Command, CommandHelp};
 use super::grammar::ParseError;
-use super::{Block, Card, CardAction, Tone};
+use super::{Block, Button, Card, CardAction, Tone};
 use crate::model::{Mode, Record, ServiceId, in_words};
 
 /// A service as `status` shows it.
@@ -111,31 +111,46 @@ pub fn playbooks(rows: &[PlaybookRow], rules: &[String]) -> Card {
     page(&format!("playbooks · {}", rows.len()), tone, blocks)
 }
 
-/// All commands, or one of them.
+/// The commands that a person may give, or one command. `may` says which those are; what is left out is counted, and where
+/// to see why.
 #[must_use]
-pub fn help(one: Option<&CommandHelp>) -> Card {
+pub fn help(one: Option<&CommandHelp>, may: &dyn Fn(&CommandHelp) -> bool) -> Card {
     let Some(one) = one else {
-        let rows = COMMANDS.iter().map(|c| vec![c.usage.to_owned(), c.summary.to_owned()]).collect();
+        let (mine, others): (Vec<&CommandHelp>, Vec<&CommandHelp>) = COMMANDS.iter().partition(|c| may(c));
+        let rows = mine.iter().map(|c| vec![c.usage.to_owned(), c.summary.to_owned()]).collect();
         let head = vec!["command".to_owned(), "what it does".to_owned()];
         let hint = "Capitals stand for something, brackets for what may be left out; `help COMMAND` shows an example.";
-        let blocks = vec![Block::Table { head, rows }, Block::Text(hint.to_owned())];
+        let mut blocks = vec![Block::Table { head, rows }, Block::Text(hint.to_owned())];
+        if !others.is_empty() {
+            let left_out = counted(others.len(), "more command");
+            blocks.push(Block::Text(format!("Left out: {left_out} that you may not give; `whoami` tells why.")));
+        }
         return page("help", Tone::Neutral, blocks);
     };
     let effect = if one.changes { "changes something: needs the right to, and is recorded" } else { "only looks" };
     let field = |label: &str, value: &str| Block::Field(label.to_owned(), value.to_owned());
-    let blocks = vec![
+    let mut blocks = vec![
         field("Does", one.summary),
         field("Usage", one.usage),
         field("Example", one.example),
         field("Effect", effect),
     ];
+    if !may(one) {
+        blocks.push(field("You", "may not give it; `whoami` tells why"));
+    }
     page(&format!("help · {}", one.verb), Tone::Neutral, blocks)
 }
 
-/// A page of the ledger, oldest first. `words` says what a record means, in a sentence; `matched` is how many there
-/// are in all.
+/// A page of the ledger, oldest first. `matched` is how many records there are in all, `asked` what was asked for, `limit`
+/// how many go on a page, and `words` says what a record means, in a sentence.
 #[must_use]
-pub fn audit(records: &[Record], matched: usize, words: impl Fn(&Record) -> String) -> Card {
+pub fn audit(
+    records: &[Record],
+    matched: usize,
+    asked: &AuditQuery,
+    limit: usize,
+    words: impl Fn(&Record) -> String,
+) -> Card {
     let rows = records
         .iter()
         .map(|r| {
@@ -154,11 +169,33 @@ pub fn audit(records: &[Record], matched: usize, words: impl Fn(&Record) -> Stri
         .collect();
     let head = ["no.", "time (UTC)", "by", "what"].map(str::to_owned).to_vec();
     let mut blocks = vec![Block::Table { head, rows }];
-    if matched > records.len() {
-        blocks
-            .push(Block::Text(format!("The newest {} of {matched}; more with limit:N or until:WHEN.", records.len())));
+    let number = asked.page.map_or(1, |page| usize::try_from(page).unwrap_or(usize::MAX));
+    let pages = matched.div_ceil(limit.max(1)).max(1);
+    let turned = |page: usize| {
+        let page = u32::try_from(page).unwrap_or(u32::MAX);
+        Command::Audit(AuditQuery { page: (page > 1).then_some(page), ..asked.clone() }).to_string()
+    };
+    let mut actions = Vec::new();
+    let mut turn = |label: &str, command: String| {
+        let button = Some(Button { command: command.clone(), ..Button::default() });
+        actions.push(CardAction { label: label.to_owned(), command, button, ..CardAction::default() });
+    };
+    if number > pages {
+        let last = turned(pages);
+        blocks.push(Block::Text(format!("There is no page {number}: the last is `{last}`.")));
+        turn("Last page", last);
+    } else if pages > 1 {
+        blocks.push(Block::Text(format!(
+            "Page {number} of {pages}, {matched} records in all; the first has the newest."
+        )));
+        if number < pages {
+            turn("Older", turned(number + 1));
+        }
+        if number > 1 {
+            turn("Newer", turned(number - 1));
+        }
     }
-    page(&format!("audit · {}", counted(matched, "record")), Tone::Neutral, blocks)
+    Card { actions, ..page(&format!("audit · {}", counted(matched, "record")), Tone::Neutral, blocks) }
 }
 
 /// A text was not understood.
@@ -197,4 +234,48 @@ fn page(title: &str, tone: Tone, blocks: Vec<Block>) -> Card {
 
 fn counted(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::parse;
+
+    fn text(card: &Card) -> String {
+        format!("{card:?}")
+    }
+
+    #[test]
+    fn help_has_what_the_person_may_do_and_counts_the_rest() {
+        let all = help(None, &|_| true);
+        assert!(text(&all).contains("approve [INCIDENT]") && !text(&all).contains("Left out"));
+        let looks = help(None, &|c| !c.changes);
+        let changing = COMMANDS.iter().filter(|c| c.changes).count();
+        assert!(text(&looks).contains("status [SERVICE]") && !text(&looks).contains("approve [INCIDENT]"));
+        let words = format!("Left out: {changing} more commands that you may not give; `whoami` tells why.");
+        assert!(text(&looks).contains(&words));
+        let one = help(crate::chat::command::help_for("stop"), &|_| false);
+        assert!(text(&one).contains("may not give it"));
+    }
+
+    #[test]
+    fn pages_of_the_ledger_lead_to_each_other() {
+        let turned = |matched, page| {
+            let asked = AuditQuery { service: Some("shop".into()), page, ..AuditQuery::default() };
+            let card = audit(&[], matched, &asked, 20, |_| String::new());
+            assert!(card.actions.iter().all(|a| parse(&a.command).is_ok_and(|c| !c.changes_something())));
+            let lines: Vec<_> = card.actions.into_iter().map(|a| (a.label, a.command)).collect();
+            lines
+        };
+        let line = |label: &str, command: &str| (label.to_owned(), command.to_owned());
+        assert_eq!(turned(20, None), []);
+        assert_eq!(turned(0, None), []);
+        assert_eq!(turned(21, None), [line("Older", "audit service:shop page:2")]);
+        assert_eq!(
+            turned(60, Some(2)),
+            [line("Older", "audit service:shop page:3"), line("Newer", "audit service:shop")]
+        );
+        assert_eq!(turned(60, Some(3)), [line("Newer", "audit service:shop page:2")]);
+        assert_eq!(turned(60, Some(9)), [line("Last page", "audit service:shop page:3")]);
+    }
 }

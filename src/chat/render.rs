@@ -231,13 +231,13 @@ impl Painter {
             }
             before = Some(block);
         }
-        if !actions.is_empty() {
+        if actions.iter().any(|a| !a.command.is_empty()) {
             if before.is_some() {
                 lines.push(Line(Vec::new()));
             }
             let dot = if self.unicode { "  ·  " } else { "  |  " };
-            let said = actions.iter().map(|a| {
-                let again = if a.dangerous { " (cannot be taken back)" } else { "" };
+            let said = actions.iter().filter(|a| !a.command.is_empty()).map(|a| {
+                let again = if a.dangerous && a.button.is_none() { " (cannot be taken back)" } else { "" };
                 format!("{}{again}", self.line(&a.command))
             });
             self.hanging("Type  ", &said.collect::<Vec<_>>().join(dot), inner, self.strong, &mut lines);

@@ -40,6 +40,9 @@ pub struct Place {
     pub card: Option<String>,
     /// In a conversation with Suture alone.
     pub direct: bool,
+    /// Said so that everybody there saw it, and may see the answer: a mention, not a slash command.
+    #[serde(default)]
+    pub aloud: bool,
 }
 
 /// What was said.
@@ -64,6 +67,8 @@ pub enum Said {
 pub struct Answer {
     /// The answer.
     pub card: Card,
+    /// The key of the card that it shows once more, if it does.
+    pub about: String,
     /// For their eyes only, where the platform can do so: help, denials, errors, what only looks.
     pub private: bool,
     /// A file that goes with it.

@@ -15,6 +15,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::act::Actuator;
+use crate::chat::Messenger;
 use crate::collect::{Gathered, Source, SourceSettings};
 use crate::config::{
     Config, Known, Level, Problem, ServiceConfig, Spot, TargetConfig, count_in_words, lines_for_all, plain,
@@ -30,6 +31,8 @@ pub const EXIT_CONFIG: u8 = 2;
 
 /// How long one target may take to show itself.
 const OBSERVE_WITHIN: Duration = Duration::from_secs(10);
+/// How long one platform may take to prove everything.
+const PROVE_WITHIN: Duration = Duration::from_secs(60);
 /// Sources and targets that are asked at the same time: enough to be quick, few enough to be no burst.
 const AT_ONCE: usize = 8;
 
@@ -79,6 +82,11 @@ pub type TargetPort = dyn Fn(&TargetConfig) -> Result<Arc<dyn Actuator>, String>
 /// Loads a component from a file, without running it.
 pub type ComponentPort = dyn Fn(Role, &Path) -> Result<Loaded, String> + Send + Sync;
 
+/// Makes the platforms of a config, and says how many people have an authenticator that can be used.
+pub type ChatPort = dyn Fn(&Config) -> (Vec<Made>, Result<usize, String>) + Send + Sync;
+/// A platform by name, or why it cannot be made.
+pub type Made = (&'static str, Result<Arc<dyn Messenger>, String>);
+
 /// The adapters and components that a config is checked against.
 pub struct CheckPorts {
     /// Makes sources.
@@ -89,6 +97,8 @@ pub struct CheckPorts {
     pub component: Box<ComponentPort>,
     /// The components that are built in.
     pub built_in: Vec<BuiltIn>,
+    /// Makes the platforms where people are asked, and proves the authenticators of people.
+    pub chat: Box<ChatPort>,
     /// What the ledger of the data folder says is in use: another file under one of these names is held.
     pub accepted: BTreeMap<(Role, String), Accepted>,
 }
@@ -158,12 +168,19 @@ pub async fn check(path: &Path, offline: bool, ports: &CheckPorts) -> CheckOutco
         config.digest.short()
     ));
     components(&mut findings, ports);
+    let (platforms, people) = (ports.chat)(config);
+    match people {
+        Ok(0) => {}
+        Ok(people) => findings.good(&format!("the authenticators of {people} people can be used")),
+        Err(why) => findings.error(&Spot::People, &why, "put the secret where the config says, in Base32"),
+    }
     if offline {
-        findings.good("offline: sources and targets were not asked");
+        findings.good("offline: sources, targets and platforms were not asked");
     } else {
         sources(&mut findings, ports).await;
         targets(&mut findings, ports).await;
     }
+    chat(&mut findings, platforms, offline).await;
     let Findings { good, mut problems, .. } = findings;
     problems.sort_by_key(|p| (p.line, p.column));
     let exit = match &loaded {
@@ -196,6 +213,39 @@ impl Findings<'_> {
 
     fn warn(&mut self, spot: &Spot, message: &str, help: &str) {
         self.problem(spot, Level::Warning, message, help);
+    }
+}
+
+/// Tokens, scopes, the bot's place in its channels: each platform proves its own.
+async fn chat(findings: &mut Findings<'_>, platforms: Vec<Made>, offline: bool) {
+    for (name, made) in platforms {
+        let spot = Spot::Chat(name.to_owned());
+        let messenger = match made {
+            Ok(messenger) => messenger,
+            Err(why) => {
+                let help = format!("docs/{}.md says how to get it", name.to_uppercase());
+                findings.error(&spot, &format!("{name}: {why}"), &help);
+                continue;
+            }
+        };
+        if offline {
+            continue;
+        }
+        match timeout(PROVE_WITHIN, messenger.check()).await {
+            Err(_) => findings.error(
+                &spot,
+                &format!("{name}: no answer within {PROVE_WITHIN:?}"),
+                "is it reachable from here?",
+            ),
+            Ok(proofs) => {
+                for proof in proofs {
+                    match proof.found {
+                        Ok(found) => findings.good(&format!("{}: {found}", proof.what)),
+                        Err(why) => findings.error(&spot, &format!("{}: {why}", proof.what), ""),
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -105,6 +105,7 @@ async fn tell_the_story(global: &Global, args: &DemoArgs, dir: &Path) -> anyhow:
     let door = app.door();
     let supervisor = app.local("shop").ok_or_else(|| anyhow::anyhow!("the shop did not start"))?;
     let shop = Arc::new(Shop::open(&exe, dir, supervisor).await?);
+    door.add_injector(Arc::new(ShopsFaults(Arc::downgrade(&shop))));
     // The folder may have a demo behind it: its incidents say nothing about this one.
     let over = over(&door.engine().state());
     let (mut healed, mut trouble) = (false, None);
@@ -182,6 +183,36 @@ async fn story(
         "It is over. Look around (`show 1`, `audit`, `chart shop latency_p95`, `rollback RUN-1`); `quit` leaves.",
     );
     std::future::pending().await
+}
+
+/// The faults of the shop, for `chaos run`.
+struct ShopsFaults(std::sync::Weak<Shop>);
+
+impl ShopsFaults {
+    fn shop(&self) -> Result<Arc<Shop>, String> {
+        self.0.upgrade().ok_or_else(|| "the shop is closing".to_owned())
+    }
+}
+
+#[async_trait::async_trait]
+impl crate::app::Injector for ShopsFaults {
+    fn service(&self) -> ServiceId {
+        ServiceId::from("shop")
+    }
+
+    fn faults(&self) -> Vec<(String, String)> {
+        Fault::ALL.iter().map(|fault| (fault.to_string(), fault.describe().to_owned())).collect()
+    }
+
+    async fn inject(&self, fault: &str) -> Result<String, String> {
+        let known = Fault::ALL.into_iter().find(|known| known.to_string() == fault);
+        let known = known.ok_or_else(|| format!("there is no fault `{fault}`"))?;
+        self.shop()?.inject(known, None).await.map_err(|e| e.to_string())
+    }
+
+    async fn lift(&self) -> Result<(), String> {
+        self.shop()?.lift().await.map_err(|e| e.to_string())
+    }
 }
 
 /// A playbook that somebody wants to see at work.

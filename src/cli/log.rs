@@ -10,6 +10,10 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::LogFormat;
 
+/// Whatever is asked for, these say no more: they write addresses with one-time tickets and bodies with people's words into
+/// their lines. What matters of them Suture says itself.
+const QUIET: [&str; 4] = ["slack_morphism=off", "serenity=warn", "serenity::gateway::ws=error", "serenity::http=warn"];
+
 /// Starts the log.
 ///
 /// # Errors
@@ -19,9 +23,13 @@ pub(super) fn start(
     format: LogFormat,
     writer: Option<Box<dyn std::io::Write + Send>>,
 ) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter).map_err(|e| {
-        anyhow::anyhow!("log filter `{filter}`: {e}; write a level like `info`, or `warn,suture=debug`")
-    })?;
+    let wrong =
+        |e: String| anyhow::anyhow!("log filter `{filter}`: {e}; write a level like `info`, or `warn,suture=debug`");
+    let mut quiet = EnvFilter::try_new(filter).map_err(|e| wrong(e.to_string()))?;
+    for directive in QUIET {
+        quiet = quiet.add_directive(directive.parse().map_err(|e| wrong(format!("`{directive}`: {e}")))?);
+    }
+    let filter = quiet;
     let colour = writer.is_none() && std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     match writer {
         Some(writer) => init(filter, format, colour, Mutex::new(writer)),

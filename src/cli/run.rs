@@ -160,6 +160,9 @@ impl Talk {
                     Reply::Done(text) => {
                         door.outbox().say_on("console", "", &text);
                     }
+                    Reply::File(card, file) => {
+                        door.outbox().show_on("console", &saved(card, &file));
+                    }
                     Reply::Quit => return format!("{} quit", by.name),
                 },
                 Some(ConsoleInput::Interrupted) => return "Ctrl-C".to_owned(),
@@ -194,6 +197,19 @@ impl Talk {
     pub(super) async fn close(&self) {}
 }
 
+/// Writes a file that was asked for at the console beside where the daemon was started, and says where.
+#[cfg(feature = "console")]
+fn saved(mut card: crate::chat::Card, file: &crate::chat::File) -> crate::chat::Card {
+    let path = std::env::current_dir().unwrap_or_default().join(&file.name);
+    let words =
+        match std::fs::File::create_new(&path).and_then(|mut out| std::io::Write::write_all(&mut out, &file.bytes)) {
+            Ok(()) => format!("It is in {}.", path.display()),
+            Err(error) => format!("It cannot be written to {}: {error}.", path.display()),
+        };
+    card.blocks.push(crate::chat::Block::Text(words));
+    card
+}
+
 /// Proves a config, with the real adapters.
 pub(super) fn check(global: &Global, offline: bool) -> anyhow::Result<u8> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -213,6 +229,7 @@ pub(super) fn check(global: &Global, offline: bool) -> anyhow::Result<u8> {
                 crate::collect::build(settings, service.timeout).map_err(|e| e.to_string())
             }),
             target: Box::new(target_port(global)),
+            chat: Box::new(|config| (crate::app::platforms(config), crate::app::check_people(config))),
             component: Box::new(move |role, file| load(&host, role, file)),
             built_in: built_in(&catalog),
             accepted: data_dir.map(|dir| accepted(&dir)).unwrap_or_default(),

@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::explain::did_you_mean;
 use super::grant::{Grant, Grants};
 use super::meaning::{self, Names};
+use super::people::{AllowSettings, Freeze, PersonSettings};
 use super::problem::{self, ConfigErrors, Level, Problem, SourceText};
 use super::reader::{Findings, Label, Node, Section, read, table, take_key, text_at};
 use super::settings::{Chat, Daemon, Plugins, ServiceSettings};
@@ -20,7 +21,7 @@ use crate::collect::{HostSettings, ScrapeSettings, SourceSettings};
 use crate::model::{Digest, ServiceId};
 
 /// The tables of the file.
-const TABLES: &[&str] = &["suture", "service", "target", "grant", "plugins", "chat"];
+const TABLES: &[&str] = &["suture", "service", "target", "grant", "plugins", "chat", "allow", "person", "freeze"];
 
 /// Kinds of source, and whether this build has them.
 const SOURCE_KINDS: &[(&str, bool)] = &[("host", cfg!(feature = "host")), ("scrape", cfg!(feature = "scrape"))];
@@ -92,6 +93,8 @@ pub(super) fn load(bytes: &[u8], path: &Path, known: &Known) -> Result<Config, C
         grants: parts.grants,
         plugins: parts.plugins,
         chat: parts.chat,
+        people: parts.people,
+        freezes: parts.freezes,
         digest: Digest::of(bytes),
         path: path.to_owned(),
         warnings: problems.clone(),
@@ -111,6 +114,8 @@ struct Parts {
     grants: Grants,
     plugins: Plugins,
     chat: Chat,
+    people: Vec<PersonSettings>,
+    freezes: Vec<Freeze>,
     spots: BTreeMap<Spot, Range<usize>>,
 }
 
@@ -159,6 +164,9 @@ fn load_text(source: &SourceText, findings: &mut Findings<'_>, path: &Path, know
     let chat = one::<Chat>(findings, tables.remove("chat"), "chat");
     if let Some(section) = &chat {
         meaning::chat(findings, section);
+        for platform in ["slack", "discord"] {
+            spots.insert(Spot::Chat(platform.to_owned()), section.at(platform));
+        }
     }
     let chat = chat.map(|s| s.settings).unwrap_or_default();
 
@@ -195,10 +203,18 @@ fn load_text(source: &SourceText, findings: &mut Findings<'_>, path: &Path, know
     // Broken globs were reported with their place above.
     let grants = Grants::new(grants).unwrap_or_default();
 
+    let allow = read_all::<AllowSettings>(findings, tables.remove("allow"), "allow");
+    let people = read_all::<PersonSettings>(findings, tables.remove("person"), "person");
+    let freezes = read_all::<Freeze>(findings, tables.remove("freeze"), "freeze");
+    if let Some(first) = people.first() {
+        spots.insert(Spot::People, first.header());
+    }
+    let rules: Vec<_> = allow.iter().map(|section| section.settings.clone()).collect();
+
     let no_services = !tables.get("service").is_some_and(is_not_empty);
     let mut services = Vec::new();
     for node in many(findings, tables.remove("service"), "service") {
-        if let Some(service) = read_service(findings, node, &mut names, &grants, &mut spots) {
+        if let Some(service) = read_service(findings, node, &mut names, &grants, &rules, &mut spots) {
             services.push(service);
         }
     }
@@ -207,9 +223,34 @@ fn load_text(source: &SourceText, findings: &mut Findings<'_>, path: &Path, know
                     mode = \"observe\"\n[[service.source]]\nkind = \"host\"\nor write a starter file with `suture init`";
         findings.error_of_file("no [[service]] in it: there is nothing to watch", help);
     }
+    let known: Vec<_> = services.iter().map(|s| s.name.0.as_str()).collect();
+    allow.iter().for_each(|section| meaning::allow(findings, section, &known));
+    people.iter().for_each(|section| meaning::person(findings, section));
+    freezes.iter().for_each(|section| meaning::freeze(findings, section, &known));
     meaning::unused_targets(findings, &targets, &names, &spots);
 
-    Some(Parts { suture: daemon, services, targets, grants, plugins: plugin_settings, chat, spots })
+    Some(Parts {
+        suture: daemon,
+        services,
+        targets,
+        grants,
+        plugins: plugin_settings,
+        chat,
+        people: people.into_iter().map(|section| section.settings).collect(),
+        freezes: freezes.into_iter().map(|section| section.settings).collect(),
+        spots,
+    })
+}
+
+/// Reads the tables of a list that have no names.
+fn read_all<'t, T: serde::de::DeserializeOwned>(
+    findings: &mut Findings<'_>,
+    node: Option<Node<'t>>,
+    key: &'static str,
+) -> Vec<Section<'t, T>> {
+    let nodes = many(findings, node, key);
+    let label = |i: usize| Label { key, array: true, which: format!(" number {}", i + 1) };
+    nodes.into_iter().enumerate().filter_map(|(i, node)| read::<T>(findings, node, &label(i), &[])).collect()
 }
 
 /// Reports what the parser says, one slip a line of the file: a second one there mostly follows from the first.
@@ -333,6 +374,7 @@ fn read_service(
     node: Node<'_>,
     names: &mut Names,
     grants: &Grants,
+    rules: &[AllowSettings],
     spots: &mut BTreeMap<Spot, Range<usize>>,
 ) -> Option<ServiceConfig> {
     let name = text_at(&node, "name").map(str::to_owned);
@@ -350,7 +392,7 @@ fn read_service(
     }
 
     let section = read::<ServiceSettings>(findings, node, &Label { key: "service", array: true, which }, &[])?;
-    meaning::service(findings, &section, has_sources, names, grants);
+    meaning::service(findings, &section, has_sources, names, grants, rules);
     spots.insert(Spot::Service(id.clone()), section.header());
     let settings = section.settings;
     Some(ServiceConfig {
@@ -364,7 +406,8 @@ fn read_service(
         sources: read_sources,
         detect: settings.detect,
         guard: settings.guard.into(),
-        approval: settings.approve.into(),
+        approval: settings.approve.policy(&id.0, rules),
+        windows: settings.approve.windows,
         verify: settings.verify.into(),
     })
 }

@@ -8,8 +8,10 @@ mod explain;
 mod grant;
 mod loader;
 mod meaning;
+mod people;
 mod problem;
 mod reader;
+mod secret;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -23,12 +25,15 @@ use std::time::Duration;
 use crate::act::LocalSettings;
 use crate::collect::SourceSettings;
 use crate::detect::DetectSettings;
-use crate::model::{ApprovalPolicy, Digest, Guard, Mode, Policy, ServiceId, TargetId, VerifyPolicy};
+use crate::model::{ApprovalPolicy, Digest, Guard, Mode, Policy, ServiceId, TargetId, Timestamp, VerifyPolicy};
 
 pub use grant::{Grant, GrantDenial, Grants, lines_for, lines_for_all};
+pub use people::{AllowSettings, Freeze, PersonSettings};
 pub use problem::{ConfigErrors, Level, Problem, count_in_words, plain};
+pub use secret::SecretRef;
 pub use settings::{
-    ApproveSettings, Chat, Daemon, GuardSettings, LimitSettings, LogFormat, Plugins, ServiceSettings, VerifySettings,
+    ApproveSettings, Chat, Daemon, DiscordSettings, GuardSettings, LimitSettings, LogFormat, Plugins, ReaderTable,
+    ServiceSettings, SlackHttpSettings, SlackSettings, VerifySettings,
 };
 pub use window::{Window, WindowError};
 
@@ -64,6 +69,10 @@ pub struct Config {
     pub plugins: Plugins,
     /// Where people are asked.
     pub chat: Chat,
+    /// What is known of people besides their ids.
+    pub people: Vec<PersonSettings>,
+    /// When nothing is to be changed.
+    pub freezes: Vec<Freeze>,
     /// SHA-256 of the file's bytes: goes into the ledger.
     pub digest: Digest,
     /// The file.
@@ -99,6 +108,8 @@ pub struct ServiceConfig {
     pub guard: Guard,
     /// Who approves.
     pub approval: ApprovalPolicy,
+    /// When something may be changed at all; always when empty.
+    pub windows: Vec<Window>,
     /// How a cure is judged.
     pub verify: VerifyPolicy,
 }
@@ -162,6 +173,10 @@ pub enum Spot {
     RulesDir,
     /// A pinned component.
     Pin(String),
+    /// A platform under `[chat]`: `slack`.
+    Chat(String),
+    /// The first `[[person]]`.
+    People,
 }
 
 /// Names that a config may use and that are known only to the rest of the program.
@@ -203,6 +218,19 @@ impl Config {
     /// As [`Config::load`].
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigErrors> {
         loader::load(text.as_bytes(), path, &Known::default())
+    }
+
+    /// Why nothing is to be changed on a service now, and until when that is so.
+    #[must_use]
+    pub fn frozen(&self, service: &ServiceId, now: Timestamp) -> Option<(String, Option<Timestamp>)> {
+        let windows = self.service(service).map_or(&[][..], |s| &s.windows);
+        people::frozen(&self.freezes, windows, service, now)
+    }
+
+    /// The folder that the paths of the file are relative to.
+    #[must_use]
+    pub fn base(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
     }
 
     /// The service of this name.

@@ -4,14 +4,18 @@
 //! duration is text with its unit, and every default stands here once (the starter file repeats it as a comment).
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::people::AllowSettings;
+use super::secret::SecretRef;
+use super::window::Window;
 use crate::detect::DetectSettings;
-use crate::model::{ApprovalPolicy, Digest, Guard, Mode, TargetId, VerifyPolicy, duration_text};
+use crate::model::{ActionKind, Allow, ApprovalPolicy, Digest, Guard, Mode, TargetId, VerifyPolicy, duration_text};
 use crate::wasm::Limits;
 
 /// The `[suture]` table: the daemon itself.
@@ -144,19 +148,55 @@ pub struct ApproveSettings {
     /// How long the question stands.
     #[serde(with = "duration_text")]
     pub expiry: Duration,
+    /// May who asked for a plan be one of those who approve it?
+    pub requester_may_approve: bool,
+    /// Kinds of action that take a one-time code besides.
+    pub second_factor: Vec<ActionKind>,
+    /// When others are called to a question that nobody answers.
+    #[serde(deserialize_with = "maybe_duration")]
+    pub escalate_after: Option<Duration>,
+    /// Channels, people, groups and roles.
+    pub escalate_to: Vec<String>,
+    /// When something may be changed at all; always when empty.
+    pub windows: Vec<Window>,
 }
 
 impl Default for ApproveSettings {
     fn default() -> Self {
-        let ApprovalPolicy { who, quorum, expiry } = ApprovalPolicy::default();
-        Self { who, quorum, expiry }
+        let policy = ApprovalPolicy::default();
+        Self {
+            who: policy.who,
+            quorum: policy.quorum,
+            expiry: policy.expiry,
+            requester_may_approve: policy.requester_may_approve,
+            second_factor: policy.second_factor,
+            escalate_after: policy.escalate_after,
+            escalate_to: policy.escalate_to,
+            windows: Vec::new(),
+        }
     }
 }
 
-impl From<ApproveSettings> for ApprovalPolicy {
-    fn from(s: ApproveSettings) -> Self {
-        let ApproveSettings { who, quorum, expiry } = s;
-        Self { who, quorum, expiry }
+impl ApproveSettings {
+    /// The policy of the service of this name, with the rules that are for it.
+    pub(super) fn policy(&self, service: &str, rules: &[AllowSettings]) -> ApprovalPolicy {
+        let for_it = |rule: &&AllowSettings| rule.services.is_empty() || rule.services.iter().any(|s| s == service);
+        let rule = |rule: &AllowSettings| Allow {
+            who: rule.who.clone(),
+            verbs: rule.verbs.clone(),
+            actions: rule.actions.clone(),
+            targets: rule.targets.clone(),
+        };
+        ApprovalPolicy {
+            who: self.who.clone(),
+            allow: rules.iter().filter(for_it).map(rule).collect(),
+            quorum: self.quorum,
+            expiry: self.expiry,
+            requester_may_approve: self.requester_may_approve,
+            second_factor: self.second_factor.clone(),
+            escalate_after: self.escalate_after,
+            escalate_to: self.escalate_to.clone(),
+        }
     }
 }
 
@@ -301,10 +341,86 @@ impl From<&LimitSettings> for Limits {
 pub struct Chat {
     /// The terminal that the daemon runs in.
     pub console: bool,
+    /// A Slack workspace.
+    pub slack: Option<SlackSettings>,
+    /// A Discord server.
+    pub discord: Option<DiscordSettings>,
+    /// Who may turn a sentence into a command, besides what Suture understands by itself.
+    pub reader: Option<ReaderTable>,
+}
+
+/// The `[chat.slack]` table.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlackSettings {
+    /// The channel's id, `C024BE91L`: where cards go.
+    pub channel: String,
+    /// The bot's token, `xoxb-...`.
+    pub bot_token: SecretRef,
+    /// The app-level token, `xapp-...`: Socket Mode, which needs no public address.
+    #[serde(default)]
+    pub app_token: Option<SecretRef>,
+    /// Slack posts to us instead.
+    #[serde(default)]
+    pub http: Option<SlackHttpSettings>,
+    /// Another base of Slack's web API: a proxy, an emulator.
+    #[serde(default)]
+    pub api: Option<String>,
+}
+
+/// The `[chat.slack.http]` table.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlackHttpSettings {
+    /// Where to listen; a proxy with TLS belongs in front.
+    pub listen: SocketAddr,
+    /// The app's signing secret.
+    pub signing_secret: SecretRef,
+}
+
+/// The `[chat.discord]` table.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiscordSettings {
+    /// The bot's token.
+    pub token: SecretRef,
+    /// The server's id.
+    pub guild: String,
+    /// The channel's id: where cards go.
+    pub channel: String,
+    /// Another base of Discord's API: a proxy, an emulator.
+    #[serde(default)]
+    pub api: Option<String>,
+}
+
+/// The `[chat.reader]` table: an endpoint that speaks OpenAI's protocol.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReaderTable {
+    /// Its base: `https://api.openai.com/v1`.
+    pub url: String,
+    /// The model to ask for.
+    pub model: String,
+    /// Its key; some local ones need none.
+    #[serde(default)]
+    pub key: Option<SecretRef>,
+    /// Longest time for one answer.
+    #[serde(default = "five_seconds", with = "duration_text")]
+    pub timeout: Duration,
+    /// Most questions a minute.
+    #[serde(default = "ten")]
+    pub per_minute: u32,
+    /// May it be told the names of services, metrics and playbooks?
+    #[serde(default)]
+    pub send_names: bool,
+}
+
+fn ten() -> u32 {
+    10
 }
 
 impl Default for Chat {
     fn default() -> Self {
-        Self { console: cfg!(feature = "console") }
+        Self { console: cfg!(feature = "console"), slack: None, discord: None, reader: None }
     }
 }

@@ -192,8 +192,11 @@ mod starter {
         let as_is = Config::parse(STARTER, &path).unwrap();
         assert_eq!(shown.warnings, []);
         assert_eq!(shown.suture, as_is.suture);
-        assert_eq!(shown.chat, as_is.chat);
+        assert_eq!(shown.chat.console, as_is.chat.console);
+        assert!(shown.chat.slack.is_some() && shown.chat.discord.is_some() && shown.chat.reader.is_some());
+        assert_eq!((shown.people.len(), shown.freezes.len()), (1, 1));
         let mut host = shown.services[0].clone();
+        (host.approval.escalate_after, host.approval.escalate_to, host.windows) = (None, Vec::new(), Vec::new());
         host.playbooks = None;
         host.rules = None;
         host.sources = as_is.services[0].sources.clone();
@@ -237,6 +240,12 @@ mod starter {
         check("plugins", fields_of::<Plugins>());
         check("plugins.limits", fields_of::<LimitSettings>());
         check("chat", fields_of::<Chat>());
+        check("chat.slack", fields_of::<SlackSettings>());
+        check("chat.discord", fields_of::<DiscordSettings>());
+        check("chat.reader", fields_of::<ReaderTable>());
+        check("allow", fields_of::<AllowSettings>());
+        check("person", fields_of::<PersonSettings>());
+        check("freeze", fields_of::<Freeze>());
         assert!(missing.is_empty(), "not in starter.toml: {missing:?}");
     }
 

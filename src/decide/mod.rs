@@ -5,7 +5,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::model::{Action, Facet, Guard, Plan, PlannedAction, RunId, ServiceId, TargetId, Timestamp, in_words};
+use crate::model::{
+    Action, ActionKind, ApprovalPolicy, Facet, Guard, Plan, PlannedAction, RunId, ServiceId, TargetId, Timestamp,
+    in_words,
+};
 
 /// An hour: the window of `actions_per_hour`.
 const HOUR: Duration = Duration::from_secs(3600);
@@ -14,6 +17,56 @@ const HOUR: Duration = Duration::from_secs(3600);
 #[must_use]
 pub fn matches_any(globs: &[String], id: &str) -> bool {
     globs.iter().any(|glob| globset::Glob::new(glob).is_ok_and(|g| g.compile_matcher().is_match(id)))
+}
+
+/// What somebody wants to do: the verb of a command, and the actions that it is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Deed<'a> {
+    /// `approve`, `mode`, ...
+    pub verb: &'a str,
+    /// What would be done, or taken back; empty for what acts on nothing by itself.
+    pub actions: &'a [PlannedAction],
+}
+
+/// The permission that is missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// The verb.
+    pub verb: String,
+    /// What on what, where it is about an action.
+    pub action: Option<(ActionKind, TargetId)>,
+}
+
+/// May the bearer of these ids (their own first, then their groups and roles) do this?
+///
+/// # Errors
+/// The first thing that no rule allows.
+pub fn may(policy: &ApprovalPolicy, ids: &[String], deed: Deed<'_>) -> Result<(), Missing> {
+    let is_one_of = |who: &[String]| ids.iter().any(|id| matches_any(who, id));
+    if is_one_of(&policy.who) {
+        return Ok(());
+    }
+    let rules = || {
+        policy
+            .allow
+            .iter()
+            .filter(|rule| is_one_of(&rule.who) && rule.verbs.iter().any(|verb| verb == "*" || verb == deed.verb))
+    };
+    let missing = |action| Missing { verb: deed.verb.to_owned(), action };
+    for step in deed.actions {
+        let (kind, target) = (step.action.kind(), step.action.target());
+        let allowed = rules().any(|rule| {
+            (rule.actions.is_empty() || rule.actions.contains(&kind))
+                && (rule.targets.is_empty() || matches_any(&rule.targets, &target.to_string()))
+        });
+        if !allowed {
+            return Err(missing(Some((kind, target.clone()))));
+        }
+    }
+    if deed.actions.is_empty() && rules().next().is_none() {
+        return Err(missing(None));
+    }
+    Ok(())
 }
 
 /// Is the plan's blast radius within the guard: replicas changed, part of a target touched?

@@ -24,7 +24,8 @@ pub use reconcile::{Runner, Stages};
 pub use world::{DryWorld, Recording};
 
 use crate::act::Actuator;
-use crate::incident::{self, Input, Observation, Phase, Refusal, STRIKES_ALLOWED, State};
+use crate::decide::{self, Deed};
+use crate::incident::{self, Frozen, Input, Observation, Phase, Policies, Refusal, STRIKES_ALLOWED, State};
 use crate::model::{
     Action, ActionKind, Args, Clock, Digest, Event, Fact, IncidentId, Person, Policy, Proposal, Reading, Role, RunId,
     ServiceId, TargetId, TargetState, Timestamp, Transcript, Verdict,
@@ -176,6 +177,41 @@ pub enum SubmitError {
 /// Told of every batch of events after it is durable and applied. Must return at once.
 pub type Listener = Box<dyn Fn(&State, &[Event]) + Send + Sync>;
 
+/// What is known besides the config of people and times: who is in which group now, and when nothing is to be changed.
+pub trait Standing: Send + Sync {
+    /// The groups and roles that a person is in, as last heard from their platform.
+    fn groups(&self, person: &str) -> Vec<String>;
+
+    /// Is nothing to be changed on this service now?
+    fn frozen(&self, service: &ServiceId, now: Timestamp) -> Option<Frozen>;
+}
+
+/// The policies together with what is known besides.
+struct Rulebook<'a> {
+    policies: &'a BTreeMap<ServiceId, Policy>,
+    standing: Option<&'a dyn Standing>,
+}
+
+impl Policies for Rulebook<'_> {
+    fn policy(&self, service: &ServiceId) -> Option<&Policy> {
+        self.policies.get(service)
+    }
+
+    fn may_approve_anything(&self, person: &Person) -> bool {
+        let ids: Vec<_> = std::iter::once(person.id.clone()).chain(self.groups(&person.id)).collect();
+        let deed = Deed { verb: "resume", actions: &[] };
+        self.policies.values().any(|policy| decide::may(&policy.approval, &ids, deed).is_ok())
+    }
+
+    fn groups(&self, person: &str) -> Vec<String> {
+        self.standing.map(|standing| standing.groups(person)).unwrap_or_default()
+    }
+
+    fn frozen(&self, service: &ServiceId, now: Timestamp) -> Option<Frozen> {
+        self.standing.and_then(|standing| standing.frozen(service, now))
+    }
+}
+
 /// The state behind one door: whoever wants to change something submits an input.
 pub struct Engine {
     /// Held while an input is decided and made durable: inputs take their turn.
@@ -187,6 +223,7 @@ pub struct Engine {
     listeners: Vec<Listener>,
     verifying: Mutex<Verifying>,
     second_opinion: OnceLock<Box<dyn SecondOpinion>>,
+    standing: OnceLock<Arc<dyn Standing>>,
 }
 
 /// Who is asked when the detector calls a cure a cure.
@@ -243,6 +280,7 @@ impl Engine {
             listeners,
             verifying: Mutex::new(Verifying { since, ..Verifying::default() }),
             second_opinion: OnceLock::new(),
+            standing: OnceLock::new(),
         })
     }
 
@@ -256,6 +294,26 @@ impl Engine {
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Arc<State>> {
         self.state.subscribe()
+    }
+
+    /// From now on it is known who is in which group, and when nothing is to be changed. Once, before anything is decided.
+    pub fn set_standing(&self, standing: Arc<dyn Standing>) {
+        if self.standing.set(standing).is_err() {
+            tracing::error!("the standing of people was set twice; the first stays");
+        }
+    }
+
+    /// May this person do that for this service, by what is known of them now?
+    ///
+    /// # Errors
+    /// The first thing that no rule allows; all of it for a service that nobody knows.
+    pub fn may(&self, service: &ServiceId, person: &Person, deed: Deed<'_>) -> Result<(), decide::Missing> {
+        let groups = self.standing.get().map(|s| s.groups(&person.id)).unwrap_or_default();
+        let ids: Vec<_> = std::iter::once(person.id.clone()).chain(groups).collect();
+        match self.policies.get(service) {
+            Some(policy) => decide::may(&policy.approval, &ids, deed),
+            None => Err(decide::Missing { verb: deed.verb.to_owned(), action: None }),
+        }
     }
 
     /// The policies by service.
@@ -277,7 +335,8 @@ impl Engine {
     pub async fn submit(&self, input: Input) -> Result<Vec<Event>, SubmitError> {
         let _turn = self.turn.lock().await;
         let before = self.state();
-        let Some((after, events)) = incident::step(&before, &self.policies, input, self.clock.now())? else {
+        let rules = Rulebook { policies: &self.policies, standing: self.standing.get().map(|s| &**s) };
+        let Some((after, events)) = incident::step(&before, &rules, input, self.clock.now())? else {
             return Ok(Vec::new());
         };
         self.journal.append(&events).await?;

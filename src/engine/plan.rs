@@ -8,7 +8,9 @@ use super::world::DryWorld;
 use super::{Engine, Failed, JournalError, SubmitError};
 use crate::decide;
 use crate::incident::{Incident, Input, STRIKES_ALLOWED};
-use crate::model::{Action, Digest, Guard, IncidentId, Plan, Proposal, Role, TargetId, TargetState, Transcript};
+use crate::model::{
+    Action, Digest, Guard, IncidentId, Plan, Proposal, Role, ServiceId, TargetId, TargetState, Transcript,
+};
 use crate::wasm::{IncidentView, Notes};
 
 /// The window of a grant's `actions_per_hour`.
@@ -70,6 +72,22 @@ impl Runner {
         let (args, view) = (proposal.args, json(&view));
         self.engine.submit(Input::PlanReady { incident: id, playbook, args, view, result, ran }).await?;
         Ok(())
+    }
+
+    /// What a playbook would do to a service now: a dry run of which nothing comes.
+    ///
+    /// # Errors
+    /// In words, when there is no plan.
+    pub async fn would(&self, service: &ServiceId, proposal: &Proposal) -> Result<Plan, String> {
+        let incident = match self.engine.state().open_incident(service) {
+            Some(open) => open.clone(),
+            None => Incident::asked_for(service, self.engine.now()),
+        };
+        let mut view = self.view(&incident).await;
+        view.notes = self.notes(&proposal.playbook, &incident);
+        let component = self.usable(&proposal.playbook)?;
+        let (_, plan) = self.dry_run(&incident, proposal, component, &view).await.map_err(|e| e.to_string())?;
+        plan
     }
 
     /// The version of a playbook to plan with.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::decide::Missing;
 use crate::model::{
     Args, Digest, HostCall, IncidentId, Mode, Person, Plan, PlannedAction, Proposal, Reading, RunId, ServiceId,
     Timestamp, Transcript, Verdict, VerdictEvidence,
@@ -53,6 +54,8 @@ pub enum Input {
         incident: Option<IncidentId>,
         /// To exactly this plan, where the platform knows which one was shown.
         digest: Option<Digest>,
+        /// They gave a one-time code, and it was right.
+        with_code: bool,
         /// Who.
         by: Person,
     },
@@ -87,6 +90,24 @@ pub enum Input {
         incident: IncidentId,
         /// What to plan; `None` for what was proposed last.
         proposal: Option<Proposal>,
+        /// Who.
+        by: Person,
+    },
+    /// A person wants something done to a service, whether something is wrong with it or not.
+    Ask {
+        /// To which service.
+        service: ServiceId,
+        /// What to plan.
+        proposal: Proposal,
+        /// Who.
+        by: Person,
+    },
+    /// A person wants quiet about a service, or no longer.
+    Mute {
+        /// Which service.
+        service: ServiceId,
+        /// Until then; `None` ends it.
+        until: Option<Timestamp>,
         /// Who.
         by: Person,
     },
@@ -211,6 +232,21 @@ pub enum Outcome {
     UndoFailed(String),
 }
 
+/// The denial, with the lines that would allow it.
+fn denied(who: &str, id: &str, service: &ServiceId, missing: &Missing) -> String {
+    let verb = &missing.verb;
+    let (what, lines) = match &missing.action {
+        Some((kind, target)) => {
+            (format!("{verb} {kind} on {target}"), format!("\nactions = [\"{kind}\"]\ntargets = [\"{target}\"]"))
+        }
+        None => (format!("{verb} for {service}"), String::new()),
+    };
+    format!(
+        "{who} may not {what}: no rule allows it. Add \"{id}\" to `who` under [service.approve] of {service} in the \
+         config, or write\n\n[[allow]]\nwho = [\"{id}\"]\ndo = [\"{verb}\"]\nservices = [\"{service}\"]{lines}"
+    )
+}
+
 /// Why a run ended before its plan was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunFailure {
@@ -259,7 +295,7 @@ pub enum Refusal {
     #[error("the plan of {0} has changed since that card was shown; look at the new one and decide on that")]
     StalePlan(IncidentId),
     /// Not among the approvers.
-    #[error("{who} may not approve for {service}: add \"{id}\" to `who` under [service.approve] in the config")]
+    #[error("{}", denied(.who, .id, .service, .missing))]
     NotAllowed {
         /// Their name.
         who: String,
@@ -267,6 +303,35 @@ pub enum Refusal {
         id: String,
         /// The service.
         service: ServiceId,
+        /// What no rule allows.
+        missing: Box<Missing>,
+    },
+    /// Whoever asks does not approve as well.
+    #[error(
+        "{0} asked for this plan, so somebody else has to approve it (`requester_may_approve = true` under \
+         [service.approve] in the config would change that)"
+    )]
+    OwnRequest(String),
+    /// A plan that takes a one-time code besides.
+    #[error(
+        "{kinds} needs a one-time code from your authenticator: `approve {incident} code:123456`, or the button, which \
+         asks for it"
+    )]
+    NeedsCode {
+        /// The incident.
+        incident: IncidentId,
+        /// The kinds of action that do.
+        kinds: String,
+    },
+    /// A change window is closed, or a freeze is on.
+    #[error("nothing is changed on {service} now: {why}; approve again {}", .until.as_ref().map_or("later".to_owned(), |at| format!("after {at}")))]
+    Frozen {
+        /// The service.
+        service: ServiceId,
+        /// Why.
+        why: String,
+        /// Until when, where that is known.
+        until: Option<Timestamp>,
     },
     /// One person, one vote.
     #[error("{0} has already approved; {1} more needed")]

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use super::input::{Input, Outcome, Refusal, RunFailure};
 use super::state::{Incident, Phase, Question, Run, State, Step};
-use crate::decide::{self, Hold};
+use crate::decide::{self, Deed, Hold};
 use crate::model::{
-    DryRun, Event, Fact, IncidentId, Judge, LONGEST_SETTLE, Mode, Person, Policy, RunId, ServiceId, Timestamp, Verdict,
+    DryRun, Event, Fact, IncidentId, Judge, LONGEST_SETTLE, Mode, Person, PlannedAction, Policy, Proposal, RunId,
+    ServiceId, Severity, Timestamp, Verdict,
 };
 
 /// How often one incident's world may move under its runs before it counts as a failure.
@@ -22,6 +23,27 @@ pub trait Policies {
 
     /// May this person speak for at least one service?
     fn may_approve_anything(&self, person: &Person) -> bool;
+
+    /// The groups and roles that a person is in now, as far as is known.
+    fn groups(&self, person: &str) -> Vec<String> {
+        let _ = person;
+        Vec::new()
+    }
+
+    /// Is nothing to be changed on this service now?
+    fn frozen(&self, service: &ServiceId, now: Timestamp) -> Option<Frozen> {
+        let _ = (service, now);
+        None
+    }
+}
+
+/// Nothing is to be changed for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frozen {
+    /// Why: `the change window Mon-Fri 08:00-18:00 UTC is closed`.
+    pub why: String,
+    /// Until when, where that is known.
+    pub until: Option<Timestamp>,
 }
 
 impl Policies for std::collections::BTreeMap<ServiceId, Policy> {
@@ -30,7 +52,8 @@ impl Policies for std::collections::BTreeMap<ServiceId, Policy> {
     }
 
     fn may_approve_anything(&self, person: &Person) -> bool {
-        self.values().any(|p| decide::matches_any(&p.approval.who, &person.id))
+        let ids = [person.id.clone()];
+        self.values().any(|p| decide::may(&p.approval, &ids, Deed { verb: "resume", actions: &[] }).is_ok())
     }
 }
 
@@ -93,17 +116,27 @@ impl Rules<'_> {
         state.modes.get(service).copied().unwrap_or(configured)
     }
 
-    /// Who may speak for a service: the approvers of its policy.
-    fn may_approve(&self, service: &ServiceId, by: &Person) -> bool {
-        self.policies.policy(service).is_some_and(|p| decide::matches_any(&p.approval.who, &by.id))
+    /// May this person, by what is known of them now?
+    fn may(&self, service: &ServiceId, by: &Person, deed: Deed<'_>) -> Result<(), decide::Missing> {
+        let missing = || decide::Missing { verb: deed.verb.to_owned(), action: None };
+        let policy = self.policies.policy(service).ok_or_else(missing)?;
+        let ids: Vec<_> = std::iter::once(by.id.clone()).chain(self.policies.groups(&by.id)).collect();
+        decide::may(&policy.approval, &ids, deed)
     }
 
-    fn must_be_allowed(&self, service: &ServiceId, by: &Person) -> Result<(), Refusal> {
-        if self.may_approve(service, by) {
-            Ok(())
-        } else {
-            Err(Refusal::NotAllowed { who: by.name.clone(), id: by.id.clone(), service: service.clone() })
-        }
+    fn must_be_allowed(
+        &self,
+        service: &ServiceId,
+        by: &Person,
+        verb: &str,
+        actions: &[PlannedAction],
+    ) -> Result<(), Refusal> {
+        self.may(service, by, Deed { verb, actions }).map_err(|missing| Refusal::NotAllowed {
+            who: by.name.clone(),
+            id: by.id.clone(),
+            service: service.clone(),
+            missing: Box::new(missing),
+        })
     }
 
     /// What an input leads to in the first place.
@@ -153,12 +186,12 @@ impl Rules<'_> {
                 };
                 Ok(vec![self.about(incident, None, fact)])
             }
-            Input::Approve { incident, digest, by } => {
+            Input::Approve { incident, digest, with_code, by } => {
                 let (incident, question) = asking(state, incident, "approve")?;
                 if digest.is_some_and(|d| d != question.digest) {
                     return Err(Refusal::StalePlan(incident.id));
                 }
-                self.must_be_allowed(&incident.service, &by)?;
+                self.must_be_allowed(&incident.service, &by, "approve", &question.plan.actions)?;
                 if self.mode(state, &incident.service) == Mode::Observe {
                     return Err(Refusal::Observing(incident.service.clone()));
                 }
@@ -170,17 +203,28 @@ impl Rules<'_> {
                     let have = u32::try_from(question.approvals.len()).unwrap_or(u32::MAX);
                     return Err(Refusal::AlreadyApproved(by.name, quorum.saturating_sub(have)));
                 }
-                Ok(vec![self.about(incident, Some(&by), Fact::Approved { digest: question.digest })])
+                if self.is_own_request(incident, question, &by) {
+                    return Err(Refusal::OwnRequest(by.name));
+                }
+                if let Some(Frozen { why, until }) = self.policies.frozen(&incident.service, self.now) {
+                    return Err(Refusal::Frozen { service: incident.service.clone(), why, until });
+                }
+                let kinds = self.needs_code(incident, question);
+                if !kinds.is_empty() && !with_code {
+                    return Err(Refusal::NeedsCode { incident: incident.id, kinds });
+                }
+                let with_code = with_code && !kinds.is_empty();
+                Ok(vec![self.about(incident, Some(&by), Fact::Approved { digest: question.digest, with_code })])
             }
             Input::Reject { incident, reason, by } => {
                 let (incident, question) = asking(state, incident, "reject")?;
-                self.must_be_allowed(&incident.service, &by)?;
+                self.must_be_allowed(&incident.service, &by, "reject", &[])?;
                 Ok(vec![self.about(incident, Some(&by), Fact::Rejected { digest: question.digest, reason })])
             }
             Input::Rollback { run, reason, by } => self.rollback(state, run, &reason, &by),
             Input::Keep { run, by } => {
                 let run = state.runs.get(&run).ok_or(Refusal::NoRun(run))?;
-                self.must_be_allowed(&run.plan.service, &by)?;
+                self.must_be_allowed(&run.plan.service, &by, "keep", &[])?;
                 let incident = find(state, run.incident)?;
                 if incident.phase != Phase::AwaitingPerson(run.id) {
                     return Err(Refusal::NotUndecided(run.id));
@@ -188,34 +232,24 @@ impl Rules<'_> {
                 let how = format!("kept by {}", by.name);
                 Ok(vec![Event { run: Some(run.id), ..self.about(incident, Some(&by), Fact::Resolved { how }) }])
             }
-            Input::AskPlan { incident, proposal, by } => {
-                let incident = find(state, incident)?;
-                self.must_be_allowed(&incident.service, &by)?;
-                if !matches!(incident.phase, Phase::AwaitingApproval | Phase::Escalated) {
-                    return Err(Refusal::NotAsking {
-                        incident: incident.id,
-                        phase: incident.phase.words().to_owned(),
-                        decided: String::new(),
-                    });
+            Input::AskPlan { incident, proposal, by } => self.ask_plan(state, incident, proposal, &by, "plan"),
+            Input::Ask { service, proposal, by } => self.ask(state, service, proposal, &by),
+            Input::Mute { service, until, by } => {
+                if self.policies.policy(&service).is_none() {
+                    return Err(Refusal::NoService(service));
                 }
-                let last = incident.proposals.get(incident.next_proposal.saturating_sub(1));
-                let proposal = proposal.or_else(|| last.or(incident.proposals.last()).cloned()).ok_or_else(|| {
-                    Refusal::OutOfTurn(format!(
-                        "nothing was proposed for {}: name a playbook, for example `plan {} restart-service`",
-                        incident.id, incident.id
-                    ))
-                })?;
-                let mut events = Vec::new();
-                if let Some(question) = &incident.question {
-                    let why = format!("{} asked for another plan", by.name);
-                    events.push(self.about(incident, Some(&by), Fact::Withdrawn { digest: question.digest, why }));
-                }
-                events.push(self.about(incident, Some(&by), Fact::PlanAsked { proposal }));
-                Ok(events)
+                self.must_be_allowed(&service, &by, if until.is_some() { "mute" } else { "unmute" }, &[])?;
+                let is_muted = state.mutes.get(&service).is_some_and(|until| *until > self.now);
+                let fact = match until {
+                    None if !is_muted => return Err(Refusal::NoChange(format!("{service} is not muted"))),
+                    None => Fact::Unmuted,
+                    Some(until) => Fact::Muted { until },
+                };
+                Ok(vec![self.event(Some(&service), Some(&by), fact)])
             }
             Input::Close { incident, reason, by } => {
                 let incident = find(state, incident)?;
-                self.must_be_allowed(&incident.service, &by)?;
+                self.must_be_allowed(&incident.service, &by, "close", &[])?;
                 match incident.phase {
                     Phase::Resolved => Err(Refusal::Over(incident.id)),
                     Phase::Acting(run) | Phase::RollingBack(run) => {
@@ -236,7 +270,7 @@ impl Rules<'_> {
                 if self.policies.policy(&service).is_none() {
                     return Err(Refusal::NoService(service));
                 }
-                self.must_be_allowed(&service, &by)?;
+                self.must_be_allowed(&service, &by, "deployed", &[])?;
                 let until = self.now.plus(settle.min(LONGEST_SETTLE));
                 Ok(vec![self.event(Some(&service), Some(&by), Fact::Deployed { until, note })])
             }
@@ -244,7 +278,7 @@ impl Rules<'_> {
                 if self.policies.policy(&service).is_none() {
                     return Err(Refusal::NoService(service));
                 }
-                self.must_be_allowed(&service, &by)?;
+                self.must_be_allowed(&service, &by, "mode", &[])?;
                 if self.mode(state, &service) == mode {
                     return Err(Refusal::NoChange(format!("{service} is in mode {mode} already")));
                 }
@@ -356,6 +390,74 @@ impl Rules<'_> {
         }
     }
 
+    fn ask_plan(
+        &self,
+        state: &State,
+        incident: IncidentId,
+        proposal: Option<Proposal>,
+        by: &Person,
+        verb: &str,
+    ) -> Result<Vec<Event>, Refusal> {
+        let incident = find(state, incident)?;
+        self.must_be_allowed(&incident.service, by, verb, &[])?;
+        if !matches!(incident.phase, Phase::AwaitingApproval | Phase::Escalated) {
+            return Err(Refusal::NotAsking {
+                incident: incident.id,
+                phase: incident.phase.words().to_owned(),
+                decided: String::new(),
+            });
+        }
+        let last = incident.proposals.get(incident.next_proposal.saturating_sub(1));
+        let proposal = proposal.or_else(|| last.or(incident.proposals.last()).cloned()).ok_or_else(|| {
+            Refusal::OutOfTurn(format!(
+                "nothing was proposed for {}: name a playbook, for example `plan {} restart-service`",
+                incident.id, incident.id
+            ))
+        })?;
+        let mut events = Vec::new();
+        if let Some(question) = &incident.question {
+            let why = format!("{} asked for another plan", by.name);
+            events.push(self.about(incident, Some(by), Fact::Withdrawn { digest: question.digest, why }));
+        }
+        events.push(self.about(incident, Some(by), Fact::PlanAsked { proposal }));
+        Ok(events)
+    }
+
+    /// Within the open incident where there is one; else it gets a number of its own, so that it is planned, approved,
+    /// verified and undone like everything else.
+    fn ask(&self, state: &State, service: ServiceId, proposal: Proposal, by: &Person) -> Result<Vec<Event>, Refusal> {
+        if self.policies.policy(&service).is_none() {
+            return Err(Refusal::NoService(service));
+        }
+        if let Some(open) = state.open_incident(&service) {
+            return self.ask_plan(state, open.id, Some(proposal), by, "run");
+        }
+        self.must_be_allowed(&service, by, "run", &[])?;
+        let opened = Fact::IncidentOpened {
+            since: self.now,
+            risk: 0.0,
+            severity: Severity::Low,
+            drivers: Vec::new(),
+            judge: Judge::Person,
+            score: None,
+        };
+        let id = state.next_incident();
+        let event = |fact| Event { incident: Some(id), ..self.event(Some(&service), Some(by), fact) };
+        Ok(vec![event(opened), event(Fact::PlanAsked { proposal })])
+    }
+
+    /// Is this their own request, which somebody else has to approve?
+    fn is_own_request(&self, incident: &Incident, question: &Question, by: &Person) -> bool {
+        let may = self.policies.policy(&incident.service).is_some_and(|p| p.approval.requester_may_approve);
+        !may && question.requested_by.as_ref().is_some_and(|asked| asked.id == by.id)
+    }
+
+    /// The kinds of action in the plan that take a one-time code, in words; empty when none does.
+    fn needs_code(&self, incident: &Incident, question: &Question) -> String {
+        let Some(policy) = self.policies.policy(&incident.service) else { return String::new() };
+        policy.approval.codes_for(&question.plan).iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+    }
+
     fn observed(
         &self,
         state: &State,
@@ -381,7 +483,8 @@ impl Rules<'_> {
             Phase::Acting(_) | Phase::Verifying(_) | Phase::RollingBack(_) | Phase::Resolved => false,
             // The detector saw a cure, and the playbook's own check does not believe it: that is for a person.
             Phase::AwaitingPerson(run) => !state.runs.get(&run).is_some_and(Run::is_doubted),
-            _ => true,
+            // What a person asked for is not withdrawn because nothing is wrong.
+            _ => incident.judge != Judge::Person,
         };
         if calm && may_recover {
             let mut events = Vec::new();
@@ -416,7 +519,7 @@ impl Rules<'_> {
         by: &Person,
     ) -> Result<Vec<Event>, Refusal> {
         let incident = find(state, incident)?;
-        self.must_be_allowed(&incident.service, by)?;
+        self.must_be_allowed(&incident.service, by, "false-alarm", &[])?;
         if let Some(marked) = &incident.false_alarm {
             return Err(Refusal::Marked { incident: incident.id, who: marked.by.clone(), at: marked.at });
         }
@@ -435,7 +538,7 @@ impl Rules<'_> {
 
     fn rollback(&self, state: &State, run: RunId, reason: &str, by: &Person) -> Result<Vec<Event>, Refusal> {
         let run = state.runs.get(&run).ok_or(Refusal::NoRun(run))?;
-        self.must_be_allowed(&run.plan.service, by)?;
+        self.must_be_allowed(&run.plan.service, by, "rollback", &run.plan.actions)?;
         let nothing = |why: &str| Err(Refusal::NothingToUndo { run: run.id, why: why.to_owned() });
         if run.undo.is_some() {
             return nothing(if run.undo_done {
@@ -531,9 +634,10 @@ impl Rules<'_> {
         match incident.phase {
             Phase::Verifying(run) => {
                 let improved = matches!(state.runs.get(&run)?.verdict, Some((Verdict::Improved, _)));
+                let how = if incident.judge == Judge::Person { "carried out" } else { "healed" };
                 improved.then(|| Event {
                     run: Some(run),
-                    ..self.about(incident, None, Fact::Resolved { how: "healed".to_owned() })
+                    ..self.about(incident, None, Fact::Resolved { how: how.to_owned() })
                 })
             }
             Phase::Planning => {
@@ -544,6 +648,14 @@ impl Rules<'_> {
                 } else {
                     reason_to_escalate(incident)
                 };
+                // Nothing is wrong with the service: that nothing is done is the end of it, and no alarm.
+                if incident.judge == Judge::Person && incident.stuck.is_none() && incident.runs.is_empty() {
+                    let how = format!(
+                        "not carried out: {}",
+                        incident.decided.as_ref().or(incident.note.as_ref()).unwrap_or(&why)
+                    );
+                    return Some(self.about(incident, None, Fact::Resolved { how }));
+                }
                 Some(self.about(incident, None, Fact::Escalated { why }))
             }
             Phase::AwaitingApproval => self.follow_question(state, incident, incident.question.as_ref()?),
@@ -557,18 +669,30 @@ impl Rules<'_> {
         }
         let policy = self.policies.policy(&incident.service)?;
         let mode = self.mode(state, &incident.service);
-        if mode == Mode::Observe || state.halted.is_some() {
+        if mode == Mode::Observe
+            || state.halted.is_some()
+            || self.policies.frozen(&incident.service, self.now).is_some()
+        {
             return None;
         }
         if mode == Mode::Auto && question.approvals.is_empty() {
-            return Some(self.about(incident, Some(&Person::policy()), Fact::Approved { digest: question.digest }));
+            let approved = Fact::Approved { digest: question.digest, with_code: false };
+            return Some(self.about(incident, Some(&Person::policy()), approved));
         }
-        // Checked again here: the config may have changed between the yes and the start.
+        let waits_long = policy.approval.escalate_after.is_some_and(|after| question.asked_at.plus(after) <= self.now);
+        if waits_long && !question.called && !policy.approval.escalate_to.is_empty() {
+            let called = Fact::Called { digest: question.digest, to: policy.approval.escalate_to.clone() };
+            return Some(self.about(incident, None, called));
+        }
+        // Checked again here: the config, or who is in which group, may have changed between the yes and the start.
         let by_policy = mode == Mode::Auto && question.approvals.iter().any(|p| *p == Person::policy());
         let valid: BTreeSet<_> = question
             .approvals
             .iter()
-            .filter(|p| decide::matches_any(&policy.approval.who, &p.id))
+            .filter(|p| {
+                let deed = Deed { verb: "approve", actions: &question.plan.actions };
+                self.may(&incident.service, p, deed).is_ok() && !self.is_own_request(incident, question, p)
+            })
             .map(|p| p.id.as_str())
             .collect();
         if !by_policy && valid.len() < policy.approval.quorum as usize {

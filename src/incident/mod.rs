@@ -15,7 +15,7 @@ mod verdict;
 pub use components::{Component, Components, STRIKES_ALLOWED};
 pub use due::{Due, due};
 pub use input::{Input, Outcome, Refusal, RunFailure};
-pub use machine::{Policies, step};
+pub use machine::{Frozen, Policies, step};
 pub use state::{Acted, Incident, Marked, Phase, Question, Run, State, Step};
 pub use verdict::{Observation, judge};
 

@@ -42,6 +42,8 @@ pub struct State {
     pub false_alarms: BTreeMap<ServiceId, Vec<FalseAlarm>>,
     /// The newest deploy of each service.
     pub deploys: BTreeMap<ServiceId, Deploy>,
+    /// Services whose cards are kept out of the channels, and until when.
+    pub mutes: BTreeMap<ServiceId, Timestamp>,
     last_incident: u64,
     last_run: u64,
 }
@@ -151,6 +153,8 @@ pub struct Incident {
     pub score: Option<f64>,
     /// A person said that nothing was wrong.
     pub false_alarm: Option<Marked>,
+    /// Who asked for the plan that is being made.
+    pub requested_by: Option<Person>,
     /// Something could not be taken back: no further proposal is tried by itself.
     pub stuck: Option<String>,
     /// Counted up with each event that changes what the card shows.
@@ -191,6 +195,10 @@ pub struct Question {
     pub view: serde_json::Value,
     /// Who said yes so far.
     pub approvals: Vec<Person>,
+    /// Who asked for it, when it was a person.
+    pub requested_by: Option<Person>,
+    /// Others were called to it.
+    pub called: bool,
 }
 
 /// Where one step of a run stands.
@@ -349,6 +357,16 @@ impl State {
                     self.modes.insert(service.clone(), *mode);
                 }
             }
+            Fact::Muted { until } => {
+                if let Some(service) = &event.service {
+                    self.mutes.insert(service.clone(), *until);
+                }
+            }
+            Fact::Unmuted => {
+                if let Some(service) = &event.service {
+                    self.mutes.remove(service);
+                }
+            }
             Fact::Halted { reason } => self.halted = Some(reason.clone()),
             Fact::Resumed => self.halted = None,
             Fact::FaultInjected { fault, .. } => {
@@ -384,36 +402,8 @@ impl State {
         self.last_incident = self.last_incident.max(id.0);
         // A fault explains the first incident after it; what comes later has a cause of its own.
         let fault_at = self.faults.remove(&service).map(|(at, _)| at).filter(|at| *at <= event.at);
-        self.incidents.insert(
-            id,
-            Incident {
-                id,
-                service,
-                since: *since,
-                opened_at: event.at,
-                fault_at,
-                risk: *risk,
-                severity: *severity,
-                drivers: drivers.clone(),
-                judge: judge.clone(),
-                phase: Phase::Open,
-                proposals: Vec::new(),
-                next_proposal: 0,
-                plans: 0,
-                question: None,
-                runs: Vec::new(),
-                note: None,
-                decided: None,
-                approved_at: None,
-                asked_at: None,
-                closed_at: None,
-                how: None,
-                score: *score,
-                false_alarm: None,
-                stuck: None,
-                revision: 1,
-            },
-        );
+        let judged = Judged { risk: *risk, severity: *severity, drivers, judge, score: *score };
+        self.incidents.insert(id, Incident::new(id, service, *since, event.at, judged, fault_at));
     }
 
     fn mark(&mut self, event: &Event, reason: &str, score: Option<f64>, metrics: &[String]) {
@@ -528,12 +518,14 @@ impl State {
                 incident.drivers.clone_from(drivers);
             }
             Fact::Proposed { proposals, .. } => {
+                incident.requested_by = None;
                 incident.proposals.clone_from(proposals);
                 incident.next_proposal = 0;
                 incident.phase = Phase::Planning;
             }
             Fact::PlanAsked { proposal } => {
                 incident.stuck = None;
+                incident.requested_by.clone_from(&event.by);
                 incident.proposals.insert(incident.next_proposal.min(incident.proposals.len()), proposal.clone());
                 incident.question = None;
                 incident.phase = Phase::Planning;
@@ -548,19 +540,27 @@ impl State {
                     expires_at: *expires_at,
                     view: view.clone(),
                     approvals: Vec::new(),
+                    requested_by: incident.requested_by.take(),
+                    called: false,
                 });
                 incident.decided = None;
                 incident.note = None;
                 incident.phase = Phase::AwaitingApproval;
             }
             Fact::PlanRefused { playbook, why, .. } => {
+                incident.requested_by = None;
                 incident.note = Some(format!("{playbook}: {why}"));
                 if incident.question.take().is_none() {
                     incident.next_proposal += 1;
                 }
                 incident.phase = Phase::Planning;
             }
-            Fact::Approved { digest } => {
+            Fact::Called { digest, .. } => {
+                if let Some(question) = incident.question.as_mut().filter(|q| q.digest == *digest) {
+                    question.called = true;
+                }
+            }
+            Fact::Approved { digest, .. } => {
                 if let (Some(question), Some(by)) = (incident.question.as_mut(), &event.by)
                     && question.digest == *digest
                 {
@@ -649,7 +649,62 @@ impl State {
     }
 }
 
+/// How a service was found when an incident was opened.
+struct Judged<'a> {
+    risk: f64,
+    severity: Severity,
+    drivers: &'a [Driver],
+    judge: &'a Judge,
+    score: Option<f64>,
+}
+
 impl Incident {
+    fn new(
+        id: IncidentId,
+        service: ServiceId,
+        since: Timestamp,
+        opened_at: Timestamp,
+        judged: Judged<'_>,
+        fault_at: Option<Timestamp>,
+    ) -> Self {
+        Self {
+            id,
+            service,
+            since,
+            opened_at,
+            fault_at,
+            risk: judged.risk,
+            severity: judged.severity,
+            drivers: judged.drivers.to_vec(),
+            judge: judged.judge.clone(),
+            phase: Phase::Open,
+            proposals: Vec::new(),
+            next_proposal: 0,
+            plans: 0,
+            question: None,
+            runs: Vec::new(),
+            note: None,
+            decided: None,
+            approved_at: None,
+            asked_at: None,
+            closed_at: None,
+            how: None,
+            score: judged.score,
+            false_alarm: None,
+            requested_by: None,
+            stuck: None,
+            revision: 1,
+        }
+    }
+
+    /// One that a person would open by asking for something, as it would be before anything else happened. Its number is
+    /// none.
+    #[must_use]
+    pub fn asked_for(service: &ServiceId, now: Timestamp) -> Self {
+        let judged = Judged { risk: 0.0, severity: Severity::Low, drivers: &[], judge: &Judge::Person, score: None };
+        Self::new(IncidentId(0), service.clone(), now, now, judged, None)
+    }
+
     fn asks(&self, digest: Digest) -> bool {
         self.question.as_ref().is_some_and(|q| q.digest == digest)
     }

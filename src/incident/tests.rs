@@ -79,7 +79,12 @@ fn policies() -> BTreeMap<ServiceId, Policy> {
     let policy = Policy {
         mode: Mode::Approve,
         guard: Guard { cooldown: Duration::from_millis(500), actions_per_hour: 50, ..Guard::default() },
-        approval: ApprovalPolicy { who: vec!["good:*".into()], quorum: 2, expiry: Duration::from_secs(20) },
+        approval: ApprovalPolicy {
+            who: vec!["good:*".into()],
+            quorum: 2,
+            expiry: Duration::from_secs(20),
+            ..ApprovalPolicy::default()
+        },
         verify: VerifyPolicy::default(),
     };
     SERVICES.iter().map(|s| (ServiceId::from(*s), policy.clone())).collect()
@@ -184,7 +189,7 @@ impl Game {
             }
             Move::Approve(n, allowed) => {
                 let by = if allowed { good(n) } else { Person::new("evil:1", "mallory") };
-                Input::Approve { incident: Some(self.incident(n / 2)), digest: None, by }
+                Input::Approve { incident: Some(self.incident(n / 2)), digest: None, with_code: false, by }
             }
             Move::Reject(n) => Input::Reject { incident: Some(self.incident(n)), reason: "no".into(), by: good(n) },
             Move::Rollback(n) => Input::Rollback { run: self.run(n), reason: String::new(), by: good(n) },

@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::model::{Event, IncidentId, RunId, ServiceId, Timestamp};
+use crate::model::{ActionKind, Event, Fact, IncidentId, RunId, ServiceId, Timestamp};
 
 use super::scan::{Position, Stored, read_at};
 use super::{Disk, LedgerError, Storage, folder, records_on};
 
 /// The kinds of fact, in the order of a life.
-pub const KINDS: [&str; 48] = [
+pub const KINDS: [&str; 51] = [
     "started",
     "stopped",
     "tail-repaired",
@@ -34,6 +34,7 @@ pub const KINDS: [&str; 48] = [
     "planned",
     "plan-refused",
     "approved",
+    "called",
     "rejected",
     "expired",
     "withdrawn",
@@ -57,6 +58,8 @@ pub const KINDS: [&str; 48] = [
     "false-alarm",
     "deployed",
     "mode-changed",
+    "muted",
+    "unmuted",
     "halted",
     "resumed",
 ];
@@ -86,6 +89,8 @@ pub struct Query {
     pub kind: Option<String>,
     /// Of this incident.
     pub incident: Option<IncidentId>,
+    /// About actions of this kind: plans with one, and what was done.
+    pub action: Option<ActionKind>,
     /// Of this run.
     pub run: Option<RunId>,
     /// At this time or later; see [`super::parse_when`].
@@ -105,12 +110,22 @@ impl Default for Query {
             actor: None,
             kind: None,
             incident: None,
+            action: None,
             run: None,
             since: None,
             until: None,
             limit: 50,
             page: 1,
         }
+    }
+}
+
+/// Is this a plan with such an action, or the action itself?
+fn is_about(event: &Event, kind: ActionKind) -> bool {
+    match &event.fact {
+        Fact::Planned { plan, .. } => plan.actions.iter().any(|step| step.action.kind() == kind),
+        Fact::ActionIntended { step, .. } => step.action.kind() == kind,
+        _ => false,
     }
 }
 
@@ -124,6 +139,7 @@ impl Query {
         is(self.service.as_ref(), event.service.as_ref())
             && is(self.incident.as_ref(), event.incident.as_ref())
             && is(self.run.as_ref(), event.run.as_ref())
+            && self.action.is_none_or(|kind| is_about(event, kind))
             && self.kind.as_ref().is_none_or(|kind| kind == event.fact.kind())
             && self
                 .actor

@@ -4,7 +4,7 @@
 //! here, and every piece has a greatest length.
 
 use crate::model::number::compared;
-use crate::model::{Digest, Driver, Event, Fact, Inverse, Proposal, Record, Timestamp, Transcript};
+use crate::model::{Digest, Driver, Event, Fact, Inverse, Judge, Proposal, Record, Timestamp, Transcript};
 
 /// The longest piece of text shown of any one field. Whoever wants it whole asks for JSON.
 const PIECE: usize = 240;
@@ -87,8 +87,13 @@ fn parts(fact: &Fact) -> (String, String) {
         | Fact::Commanded { .. }
         | Fact::Deployed { .. }
         | Fact::ModeChanged { .. }
+        | Fact::Muted { .. }
+        | Fact::Unmuted
         | Fact::Halted { .. }
         | Fact::Resumed => daemon_parts(fact),
+        Fact::IncidentOpened { judge: Judge::Person, .. } => {
+            ("opened on request".to_owned(), "nothing was found wrong".to_owned())
+        }
         Fact::IncidentOpened { since, risk, severity, drivers, .. } => {
             let since = Timestamp::clock_time(*since);
             ("incident opened".to_owned(), format!("risk {risk:.0} ({severity}) since {since}{}", driven(drivers)))
@@ -169,11 +174,13 @@ fn daemon_parts(fact: &Fact) -> (String, String) {
             ("fault injected".to_owned(), format!("{}: {}", piece(fault), piece(detail)))
         }
         Fact::FaultLifted { fault } => ("fault lifted".to_owned(), piece(fault)),
-        Fact::Commanded { text, via } => ("command".to_owned(), format!("`{}` (via {})", piece(text), piece(via))),
+        Fact::Commanded { text, via, .. } => ("command".to_owned(), format!("`{}` (via {})", piece(text), piece(via))),
         Fact::Deployed { until, note } => {
             let note = if note.is_empty() { String::new() } else { format!("; {}", piece(note)) };
             ("deployed".to_owned(), format!("settles until {}{note}", until.clock_time()))
         }
+        Fact::Muted { until } => ("muted".to_owned(), format!("until {}", until.clock_time())),
+        Fact::Unmuted => ("no longer muted".to_owned(), String::new()),
         Fact::ModeChanged { mode } => ("mode changed".to_owned(), format!("to {mode}")),
         Fact::Halted { reason } => ("HALTED, nothing acts".to_owned(), piece(reason)),
         Fact::Resumed => ("resumed".to_owned(), String::new()),
@@ -206,7 +213,13 @@ fn remedy_parts(fact: &Fact) -> (String, String) {
             ),
         ),
         Fact::PlanRefused { playbook, why, .. } => ("no plan".to_owned(), with(piece(playbook), why)),
-        Fact::Approved { digest } => ("approved".to_owned(), plan(digest)),
+        Fact::Approved { digest, with_code } => {
+            let code = if *with_code { ", with a one-time code" } else { "" };
+            ("approved".to_owned(), format!("{}{code}", plan(digest)))
+        }
+        Fact::Called { digest, to } => {
+            ("others were called".to_owned(), format!("{} to {}", plan(digest), piece(&to.join(", "))))
+        }
         Fact::Rejected { digest, reason } => ("rejected".to_owned(), with(plan(digest), reason)),
         Fact::Expired { digest } => ("approval expired".to_owned(), plan(digest)),
         Fact::Withdrawn { digest, why } => ("plan withdrawn".to_owned(), with(plan(digest), why)),

@@ -22,7 +22,11 @@ fn event(n: u64) -> Event {
         incident: None,
         run: None,
         by: (n % 2 == 1).then(|| Person::new("unix:1000", "anna")),
-        fact: Fact::Commanded { text: format!("command {n}, \"hash\":\" grüße"), via: "console".to_owned() },
+        fact: Fact::Commanded {
+            text: format!("command {n}, \"hash\":\" grüße"),
+            via: "console".to_owned(),
+            delivery: None,
+        },
     }
 }
 

@@ -173,6 +173,9 @@ pub enum Fact {
         text: String,
         /// Where: `console`, `ctl`, a channel.
         via: String,
+        /// The platform's id of this delivery: carried out once, whatever is delivered again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        delivery: Option<String>,
     },
     /// Enough anomalies of one service in a row.
     IncidentOpened {
@@ -243,6 +246,16 @@ pub enum Fact {
     Approved {
         /// The digest of that plan.
         digest: Digest,
+        /// They gave a one-time code, and it was right.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        with_code: bool,
+    },
+    /// Nobody answered for a while: others were called to the question.
+    Called {
+        /// The digest of the plan.
+        digest: Digest,
+        /// Who.
+        to: Vec<String>,
     },
     /// Somebody said no to one plan.
     Rejected {
@@ -379,6 +392,13 @@ pub enum Fact {
         /// What was deployed; may be empty.
         note: String,
     },
+    /// Cards of a service are kept out of the channels for a time. Nothing else changes.
+    Muted {
+        /// Until then.
+        until: Timestamp,
+    },
+    /// They are shown again.
+    Unmuted,
     /// The mode of a service was changed.
     ModeChanged {
         /// From now on.
@@ -421,6 +441,7 @@ impl Fact {
             Self::Planned { .. } => "planned",
             Self::PlanRefused { .. } => "plan-refused",
             Self::Approved { .. } => "approved",
+            Self::Called { .. } => "called",
             Self::Rejected { .. } => "rejected",
             Self::Expired { .. } => "expired",
             Self::Withdrawn { .. } => "withdrawn",
@@ -443,6 +464,8 @@ impl Fact {
             Self::Resolved { .. } => "resolved",
             Self::FalseAlarm { .. } => "false-alarm",
             Self::Deployed { .. } => "deployed",
+            Self::Muted { .. } => "muted",
+            Self::Unmuted => "unmuted",
             Self::ModeChanged { .. } => "mode-changed",
             Self::Halted { .. } => "halted",
             Self::Resumed => "resumed",

@@ -28,7 +28,7 @@ pub use forecast::Forecast;
 pub use id::{Digest, IncidentId, Person, RunId, ServiceId};
 pub use metric::{Badness, MetricSpec, Sample, SourceFault};
 pub use plan::{Args, Inverse, Plan, PlannedAction, Proposal};
-pub use policy::{ApprovalPolicy, Guard, Mode, Policy, VerifyPolicy};
+pub use policy::{Allow, ApprovalPolicy, Guard, Mode, Policy, VERBS, VerifyPolicy};
 pub use reading::{Driver, Judge, Reading, Severity, Trend};
 pub use secret::Secret;
 pub use target::{Instance, TargetId, TargetIdError, TargetState};

@@ -1,8 +1,11 @@
 //! What the operator allows for a service: mode, guardrails, who approves, how a cure is judged.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use super::{ActionKind, Plan};
 
 /// How far Suture may go for a service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -76,17 +79,58 @@ impl Default for Guard {
 /// Who may approve, how many of them it takes, and for how long the question stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ApprovalPolicy {
-    /// Globs over `Person::id`. Empty: nobody, which only makes sense with mode `observe` or `auto`.
+    /// Globs over `Person::id`, and groups and roles: these may do everything for the service. Empty, and no rule in
+    /// `allow`: nobody, which only makes sense with mode `observe` or `auto`.
     pub who: Vec<String>,
+    /// Rules that give some people some things.
+    pub allow: Vec<Allow>,
     /// How many different people.
     pub quorum: u32,
     /// How long the question stands.
     pub expiry: Duration,
+    /// May who asked for a plan be one of those who approve it?
+    pub requester_may_approve: bool,
+    /// A plan with an action of one of these kinds is approved with a one-time code besides.
+    pub second_factor: Vec<ActionKind>,
+    /// A question that nobody answers for so long is carried to others; never when absent.
+    pub escalate_after: Option<Duration>,
+    /// To whom: channels, people, groups and roles with their platform in front.
+    pub escalate_to: Vec<String>,
+}
+
+impl ApprovalPolicy {
+    /// The kinds of action in this plan that are approved with a one-time code besides.
+    #[must_use]
+    pub fn codes_for(&self, plan: &Plan) -> BTreeSet<ActionKind> {
+        plan.actions.iter().map(|step| step.action.kind()).filter(|kind| self.second_factor.contains(kind)).collect()
+    }
+}
+
+/// A rule of who may do what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Allow {
+    /// Globs over `Person::id`, and groups and roles: `slack:U024BE7LH`, `slack-group:S0614TZR7`, `discord-role:41771983`.
+    pub who: Vec<String>,
+    /// Verbs of commands: `approve`, `rollback`; `*` for all.
+    pub verbs: Vec<String>,
+    /// The kinds of action in the plan or the run; all when empty.
+    pub actions: Vec<ActionKind>,
+    /// Globs over what is acted on: `local:shop`; all when empty.
+    pub targets: Vec<String>,
 }
 
 impl Default for ApprovalPolicy {
     fn default() -> Self {
-        Self { who: vec!["console:*".to_owned()], quorum: 1, expiry: Duration::from_secs(30 * 60) }
+        Self {
+            who: vec!["console:*".to_owned()],
+            allow: Vec::new(),
+            quorum: 1,
+            expiry: Duration::from_secs(30 * 60),
+            requester_may_approve: false,
+            second_factor: Vec::new(),
+            escalate_after: None,
+            escalate_to: Vec::new(),
+        }
     }
 }
 
@@ -113,3 +157,22 @@ impl Default for VerifyPolicy {
         }
     }
 }
+
+/// The commands that need a right, for rules of who may do what. `accept` and `enable` have admins of their own, and anybody
+/// may `stop`.
+pub const VERBS: &[&str] = &[
+    "approve",
+    "reject",
+    "rollback",
+    "keep",
+    "plan",
+    "run",
+    "close",
+    "false-alarm",
+    "deployed",
+    "mode",
+    "mute",
+    "unmute",
+    "chaos",
+    "resume",
+];

@@ -165,6 +165,8 @@ pub enum Judge {
     },
     /// A source did not answer.
     Source,
+    /// Nobody judged: a person asked for something to be done.
+    Person,
 }
 
 #[cfg(test)]

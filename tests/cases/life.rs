@@ -118,7 +118,7 @@ async fn asked(script: Script) -> (World, crate::harness::Life) {
 }
 
 fn approve(by: &str) -> Input {
-    Input::Approve { incident: Some(IncidentId(1)), digest: None, by: Person::new(by, "anna") }
+    Input::Approve { incident: Some(IncidentId(1)), digest: None, with_code: false, by: Person::new(by, "anna") }
 }
 
 #[tokio::test]
@@ -142,14 +142,14 @@ async fn when_the_world_moved_the_run_is_refused_and_a_fresh_plan_is_asked() {
 async fn only_those_named_in_the_policy_may_approve() {
     let (_, life) = asked(Script::default()).await;
     let refused = life.engine.submit(approve("console:mallory")).await.unwrap_err().to_string();
-    assert!(refused.contains("add \"console:mallory\" to `who`"), "{refused}");
+    assert!(refused.contains("Add \"console:mallory\" to `who`") && refused.contains("[[allow]]"), "{refused}");
 }
 
 #[tokio::test]
 async fn a_stale_plan_cannot_be_approved() {
     let (_, life) = asked(Script::default()).await;
     let digest = Some(suture::model::Digest::of(b"another plan"));
-    let input = Input::Approve { incident: None, digest, by: Person::new("test:anna", "anna") };
+    let input = Input::Approve { incident: None, digest, with_code: false, by: Person::new("test:anna", "anna") };
     let refused = life.engine.submit(input).await.unwrap_err().to_string();
     assert!(refused.contains("has changed since"), "{refused}");
 }

@@ -1,7 +1,9 @@
 mod cli;
+mod conversation;
 mod crash;
 mod demo;
 mod feedback;
+mod flood;
 mod full;
 mod kill;
 mod kit;

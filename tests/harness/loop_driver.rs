@@ -41,7 +41,12 @@ pub fn policy(script: &Script) -> Policy {
     Policy {
         mode: script.mode,
         guard: script.guard.clone(),
-        approval: ApprovalPolicy { who: vec!["test:*".into()], quorum: 1, expiry: Duration::from_secs(60) },
+        approval: ApprovalPolicy {
+            who: vec!["test:*".into()],
+            quorum: 1,
+            expiry: Duration::from_secs(60),
+            ..ApprovalPolicy::default()
+        },
         verify: VerifyPolicy {
             settle: Duration::from_secs(1),
             clear_samples: 3,
@@ -151,7 +156,7 @@ impl World {
         let asks = state.incidents.values().any(|i| i.question.as_ref().is_some_and(|q| q.approvals.is_empty()));
         if asks && self.script.approve {
             let by = Person::new("test:anna", "anna");
-            let _ = life.engine.submit(Input::Approve { incident: None, digest: None, by }).await;
+            let _ = life.engine.submit(Input::Approve { incident: None, digest: None, with_code: false, by }).await;
         }
     }
 

@@ -2,7 +2,10 @@
 //! and a service that is unwell until its target is as it needs it. And the real thing: the binary as a child process,
 //! with a page that it measures and a folder that it may use.
 
+mod channel;
 mod cluster;
+#[allow(dead_code, unused_imports, reason = "a fake plays more than the cases of today ask of it")]
+mod discord;
 mod facts;
 mod healer;
 mod journal;
@@ -10,7 +13,10 @@ mod loop_driver;
 mod page;
 mod process;
 mod rig;
+#[allow(dead_code, unused_imports, reason = "a fake plays more than the cases of today ask of it")]
+pub mod slack;
 
+pub use channel::{Channel, Discord, Seen, Slack};
 pub use cluster::FakeCluster;
 pub use facts::{count, events, is_sound, of_kind, place, state};
 pub use healer::{AnyPermit, FakeHealer};

@@ -15,7 +15,7 @@ use suture::model::{IncidentId, TargetState};
 use tempfile::TempDir;
 
 use super::page::{Gives, Page};
-use super::process::{PATIENCE, Running, eventually, folder, nobody_left, warm};
+use super::process::{PATIENCE, Running, eventually, folder, nobody_left, suture, warm};
 use super::{count, state};
 
 /// The page of a shop that is well.
@@ -40,6 +40,8 @@ pub struct Rig {
     pub dir: TempDir,
     pub page: Page,
     pub daemon: Option<Running>,
+    /// What the daemon finds in its environment besides.
+    pub env: Vec<(String, String)>,
 }
 
 impl Rig {
@@ -49,7 +51,22 @@ impl Rig {
         let page = Page::serve(Gives::Text(WELL.to_owned()));
         fs::write(dir.path().join("suture.toml"), config(&page.url(), ways)).unwrap();
         warm(&dir.path().join("d"));
-        Self { dir, page, daemon: None }
+        Self { dir, page, daemon: None, env: Vec::new() }
+    }
+
+    /// The same, with more in the config, and with these in the environment. Who asks for a plan is not alone there, and does
+    /// not approve it.
+    pub fn with(ways: Ways, more: &str, env: Vec<(String, String)>) -> Self {
+        let mut rig = Self::new(ways);
+        rig.env = env;
+        rig.write(|config| format!("{}\n{more}", config.replace("requester_may_approve = true", "")));
+        rig
+    }
+
+    /// Changes the config; the next life has it.
+    pub fn write(&self, change: impl FnOnce(String) -> String) {
+        let path = self.dir.path().join("suture.toml");
+        fs::write(&path, change(fs::read_to_string(&path).unwrap())).unwrap();
     }
 
     pub fn data(&self) -> PathBuf {
@@ -59,7 +76,9 @@ impl Rig {
     /// Starts the daemon without waiting for anything.
     pub fn launch(&mut self) {
         assert!(self.daemon.is_none());
-        self.daemon = Some(Running::start(self.dir.path(), &["run", "--config", "suture.toml"]));
+        let mut command = suture(&["run", "--config", "suture.toml"]);
+        command.envs(self.env.iter().cloned());
+        self.daemon = Some(Running::spawn(self.dir.path(), command));
     }
 
     /// Starts the daemon, and waits until it answers.
@@ -234,6 +253,7 @@ actions_per_hour = 1000
 [service.approve]
 who = ["unix:*"]
 expiry = "10min"
+requester_may_approve = true
 
 [service.verify]
 settle = "1ms"

@@ -31,7 +31,8 @@ impl<'a> Cursor<'a> {
         self.at + 1
     }
 
-    /// The next word. A quote at its beginning, or right after its first `=` or `:`, reaches to the closing one.
+    /// The next word. A quote at its beginning, or right after its first `=` or `:`, reaches to the closing one; a mention
+    /// reaches to its end, because the names in it may have spaces.
     pub fn next(&mut self) -> Result<Option<Word>, ParseError> {
         self.skip_spaces();
         let column = self.at + 1;
@@ -40,6 +41,11 @@ impl<'a> Cursor<'a> {
         let mut may_quote = true;
         let mut parted = false;
         let mut any = false;
+        if let Some(end) = self.mention() {
+            text.extend(self.chars.get(self.at..end).unwrap_or_default());
+            self.at = end;
+            (any, may_quote) = (true, false);
+        }
         while let Some(c) = self.peek().filter(|c| *c != ' ') {
             any = true;
             if may_quote && let Some(inside) = self.quotation()? {
@@ -106,6 +112,13 @@ impl<'a> Cursor<'a> {
         }
         let word: String = self.chars.iter().skip(start).take_while(|c| **c != ' ').collect();
         Err(error(Problem::Unclosed, &word, start + 1))
+    }
+
+    /// Where the mention ends that begins here: `<@U123|Anna S>`.
+    fn mention(&self) -> Option<usize> {
+        let rest = self.chars.get(self.at..)?;
+        let length = rest.strip_prefix(&['<', '@'])?.iter().position(|c| matches!(c, '<' | '>'))? + 2;
+        (rest.get(length) == Some(&'>')).then_some(self.at + length + 1)
     }
 
     /// Does the word in this column begin with a quote?

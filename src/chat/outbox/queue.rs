@@ -2,30 +2,59 @@
 
 use std::collections::VecDeque;
 
-use super::super::{Card, clean};
+use serde::{Deserialize, Serialize};
+
+use super::super::{Answer, Card, clean};
 use super::OutboxCounts;
 
 /// Longest text of merged lines, in characters: what every platform takes in one message or a few.
 const LONGEST_SAID: usize = 8000;
+/// Longest text of lines that happen to wait together, in characters: one message on every platform.
+const LONGEST_TOGETHER: usize = 1800;
 
 /// Something to deliver.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum What {
-    Show(Card),
-    Say { key: String, text: String },
+    Show(Box<Card>),
+    Line {
+        key: String,
+        text: String,
+        how: How,
+    },
+    /// To one who asked, with the adapter's own address.
+    Answer {
+        to: serde_json::Value,
+        answer: Box<Answer>,
+    },
+}
+
+/// How a line is said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum How {
+    /// In the card's thread, or just said.
+    Say,
+    /// In the thread, so that the channel sees it: how it ended.
+    Conclude,
+    /// To others, who are called to the card.
+    Call(Vec<String>),
 }
 
 impl What {
     pub fn key(&self) -> &str {
         match self {
             Self::Show(card) => &card.key,
-            Self::Say { key, .. } => key,
+            Self::Line { key, .. } => key,
+            Self::Answer { .. } => "",
         }
     }
 
     /// A question or an outcome. Answers (cards without a key) are not: whoever asked can ask again.
     pub fn must_arrive(&self) -> bool {
-        matches!(self, Self::Show(card) if !card.key.is_empty() && (card.asks() || card.settled))
+        match self {
+            Self::Show(card) => !card.key.is_empty() && (card.asks() || card.settled),
+            Self::Line { how, .. } => matches!(how, How::Call(_)),
+            Self::Answer { .. } => false,
+        }
     }
 
     /// A form of this card, which a newer form replaces?
@@ -39,6 +68,8 @@ impl What {
 pub(super) struct Job {
     pub what: What,
     pub tries: u32,
+    /// Under what it is kept for the next start, if it is.
+    pub kept: Vec<String>,
 }
 
 /// What waits for one platform.
@@ -47,20 +78,65 @@ pub(super) struct Queue {
     under_way: Option<Job>,
     capacity: usize,
     counts: OutboxCounts,
+    /// What was kept for the next start and need not be any more.
+    forgotten: Vec<String>,
+    /// Lines of one thread that wait together are said together.
+    together: bool,
 }
 
 impl Queue {
     pub fn new(capacity: usize) -> Self {
-        Self { jobs: VecDeque::new(), under_way: None, capacity: capacity.max(1), counts: OutboxCounts::default() }
+        Self {
+            jobs: VecDeque::new(),
+            under_way: None,
+            capacity: capacity.max(1),
+            counts: OutboxCounts::default(),
+            forgotten: Vec::new(),
+            together: false,
+        }
+    }
+
+    /// From now on lines of one thread that wait together are said together: where each message takes a second.
+    pub fn say_together(&mut self) {
+        self.together = true;
+    }
+
+    /// What was kept for the next start and need not be any more; told once.
+    pub fn forgotten(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.forgotten)
     }
 
     pub fn counts(&self) -> OutboxCounts {
         OutboxCounts { waiting: self.jobs.len() + usize::from(self.under_way.is_some()), ..self.counts }
     }
 
+    /// A card that tells more than all that waits: first, or in the place of its older form.
+    pub fn put_ahead(&mut self, what: What) {
+        let key = what.key().to_owned();
+        match self.jobs.iter_mut().find(|job| job.what.is_form_of(&key)) {
+            Some(older) => {
+                older.what = what;
+                self.counts.replaced += 1;
+            }
+            None => self.jobs.push_front(Job { what, tries: 0, kept: Vec::new() }),
+        }
+    }
+
+    /// A card that was never shown, before anything that is to be said in its thread: an earlier life may have left that.
+    pub fn put_first_form(&mut self, what: What) {
+        let key = what.key().to_owned();
+        let is_said = |job: &Job| matches!(job.what, What::Line { .. }) && job.what.key() == key;
+        match self.jobs.iter().position(is_said) {
+            Some(at) if !self.jobs.iter().any(|job| job.what.is_form_of(&key)) => {
+                self.jobs.insert(at, Job { what, tries: 0, kept: Vec::new() });
+            }
+            _ => self.put(what, None),
+        }
+    }
+
     /// At the end; a newer form of a card that is waiting takes its place instead, so that a card that changes all
     /// the time still gets its turn.
-    pub fn put(&mut self, what: What) {
+    pub fn put(&mut self, what: What, kept: Option<String>) {
         if let What::Show(card) = &what
             && let Some(older) = self.jobs.iter_mut().find(|job| job.what.is_form_of(&card.key))
         {
@@ -68,7 +144,20 @@ impl Queue {
             self.counts.replaced += 1;
             return;
         }
-        self.jobs.push_back(Job { what, tries: 0 });
+        if self.together
+            && let What::Line { key, text, how: How::Say } = &what
+            && let Some((said, names)) = self.jobs.iter_mut().find_map(|job| match &mut job.what {
+                What::Line { key: other, text, how: How::Say } if other == key => Some((text, &mut job.kept)),
+                _ => None,
+            })
+            && said.chars().count() + text.chars().count() < LONGEST_TOGETHER
+        {
+            said.push('\n');
+            said.push_str(text);
+            names.extend(kept);
+            return;
+        }
+        self.jobs.push_back(Job { what, tries: 0, kept: kept.into_iter().collect() });
         // full: lines of one thread become one, then the oldest update, the oldest line go; questions and outcomes
         // stay, and there are no more of them than incidents.
         if self.jobs.len() > self.capacity {
@@ -90,7 +179,7 @@ impl Queue {
     }
 
     pub fn sent(&mut self) {
-        self.under_way = None;
+        self.done();
         self.counts.sent += 1;
     }
 
@@ -99,15 +188,20 @@ impl Queue {
     }
 
     pub fn given_up(&mut self) {
-        self.under_way = None;
+        self.done();
         self.counts.dropped += 1;
+    }
+
+    fn done(&mut self) {
+        let done = self.under_way.take();
+        self.forgotten.extend(done.into_iter().flat_map(|job| job.kept));
     }
 
     /// The newer form of the card that could not be sent, if one came meanwhile; it is under way from here on.
     pub fn newer_than(&mut self, job: &Job) -> Option<Job> {
         let at = match &job.what {
             What::Show(card) => self.jobs.iter().position(|other| other.what.is_form_of(&card.key))?,
-            What::Say { .. } => return None,
+            What::Line { .. } | What::Answer { .. } => return None,
         };
         let newer = Job { tries: job.tries, ..self.jobs.remove(at)? };
         self.counts.replaced += 1;
@@ -134,12 +228,15 @@ impl Queue {
     fn merge_lines(&mut self) {
         let mut merged: VecDeque<Job> = VecDeque::with_capacity(self.jobs.len());
         for job in std::mem::take(&mut self.jobs) {
-            if let What::Say { key, text } = &job.what {
+            if let What::Line { key, text, how: How::Say } = &job.what {
                 let first = merged.iter_mut().find_map(|other| match &mut other.what {
-                    What::Say { key: other_key, text } if other_key == key => Some(text),
+                    What::Line { key: other_key, text, how: How::Say } if other_key == key => {
+                        Some((text, &mut other.kept))
+                    }
                     _ => None,
                 });
-                if let Some(first) = first {
+                if let Some((first, kept)) = first {
+                    kept.extend(job.kept);
                     first.push('\n');
                     first.push_str(text);
                     if first.chars().count() > LONGEST_SAID {
@@ -157,13 +254,12 @@ impl Queue {
     /// Drops what is missed least; false when there is nothing that may be dropped.
     fn drop_least(&mut self) -> bool {
         let update = |job: &Job| matches!(job.what, What::Show(_)) && !job.what.must_arrive();
-        let line = |job: &Job| matches!(job.what, What::Say { .. });
+        let line = |job: &Job| !matches!(job.what, What::Show(_)) && !job.what.must_arrive();
         let least = self.jobs.iter().position(update).or_else(|| self.jobs.iter().position(line));
-        if let Some(least) = least {
-            self.jobs.remove(least);
-            self.counts.dropped += 1;
-        }
-        least.is_some()
+        let dropped = least.and_then(|least| self.jobs.remove(least));
+        self.counts.dropped += u64::from(dropped.is_some());
+        self.forgotten.extend(dropped.iter().flat_map(|job| job.kept.iter().cloned()));
+        dropped.is_some()
     }
 }
 

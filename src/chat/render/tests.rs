@@ -66,10 +66,13 @@ fn awaiting() -> IncidentCard {
             who_may: "console:*, slack:U024BE7LH".to_owned(),
             approvals: Some(Approvals { names: vec!["anna".to_owned()], needed: 2 }),
             expires_in: Some(Duration::from_secs(1795)),
+            second_factor: String::new(),
+            not_by: String::new(),
             digest: "3fa94b0c11de".to_owned(),
         }),
         outcome: Vec::new(),
         timings: Vec::new(),
+        on_request: false,
         actions: vec![
             action("Approve", "approve 7", true),
             action("Reject", "reject 7 too risky", false),
@@ -208,8 +211,8 @@ fn answers() {
         standing: Vec::new(),
     };
     let playbooks = render(&pages::playbooks(&[playbook], &[]), plain);
-    let help = render(&pages::help(None), plain);
-    let one = render(&pages::help(crate::chat::command::help_for("mode")), plain);
+    let help = render(&pages::help(None, &|_| true), plain);
+    let one = render(&pages::help(crate::chat::command::help_for("mode"), &|_| true), plain);
     let error = render(&pages::not_understood(&crate::chat::parse("statsu").unwrap_err()), plain);
     let why = "restart on local:shop needs the grant [restart] targets = \"local:shop\" in suture.toml";
     let refused = render(&pages::refused("plan INC-7 restart-service", why), plain);
@@ -243,7 +246,8 @@ fn a_page_of_the_ledger() {
         record(41, Some("anna"), Fact::Rejected { digest: Digest::of(b"x"), reason: "too risky".to_owned() }),
         record(42, None, Fact::Resolved { how: "recovered alone".to_owned() }),
     ];
-    let card = pages::audit(&records, 90, |r| match &r.event.fact {
+    let asked = crate::chat::AuditQuery { service: Some("shop".into()), page: Some(2), ..Default::default() };
+    let card = pages::audit(&records, 90, &asked, 20, |r| match &r.event.fact {
         Fact::Resolved { how } => how.clone(),
         _ => "the plan 2d711642b726 was refused because it seemed too risky at this time of day".to_owned(),
     });

@@ -68,6 +68,7 @@ fn ports() -> CheckPorts {
     let built_in =
         |role, name: &str, kinds: &[ActionKind]| BuiltIn { role, name: name.to_owned(), loaded: loaded(kinds) };
     CheckPorts {
+        chat: Box::new(|_| (Vec::new(), Ok(0))),
         source: Box::new(|_, settings| match settings {
             SourceSettings::Host(_) => Ok(Box::new(FakeSource("host".to_owned()))),
             SourceSettings::Scrape(scrape) => Ok(Box::new(FakeSource(format!("scrape {}", scrape.urls[0])))),

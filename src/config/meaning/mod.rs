@@ -3,6 +3,7 @@
 //! A check looks only at keys that are sound, so that one mistake gives one message. Called by the loader.
 
 mod grant;
+mod people;
 mod plugins;
 mod service;
 mod source;
@@ -24,6 +25,7 @@ use super::{Known, Spot, TargetConfig};
 use crate::model::TargetId;
 
 pub(super) use grant::grant;
+pub(super) use people::{allow, freeze, person};
 pub(super) use plugins::plugins;
 pub(super) use service::{default_timeout, service};
 pub(super) use source::{host_source, scrape_source};
@@ -179,6 +181,7 @@ pub(super) fn chat(findings: &mut Findings<'_>, section: &Section<'_, Chat>) {
             "build with the cargo feature `console`",
         );
     }
+    people::platforms(findings, section);
 }
 
 /// Targets that no service uses.

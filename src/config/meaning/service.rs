@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::people;
 use super::{Names, why_no_glob, why_no_name, zero};
 use crate::config::explain::did_you_mean;
 use crate::config::grant::{Grants, lines_for};
+use crate::config::people::AllowSettings;
 use crate::config::problem::value;
 use crate::config::reader::{Findings, Section};
 use crate::config::settings::ServiceSettings;
@@ -35,6 +37,7 @@ pub(in crate::config) fn service(
     has_sources: bool,
     names: &mut Names,
     grants: &Grants,
+    rules: &[AllowSettings],
 ) {
     let s = &section.settings;
     let of = format!("service `{}`: ", value(&s.name));
@@ -46,7 +49,11 @@ pub(in crate::config) fn service(
     rounds(findings, section, &of);
     detect(findings, section, &of);
     guard(findings, section, &of);
-    approve(findings, section, &of);
+    let approves = |rule: &&AllowSettings| {
+        let for_it = rule.services.is_empty() || rule.services.contains(&section.settings.name);
+        for_it && rule.verbs.iter().any(|verb| verb == "*" || verb == "approve")
+    };
+    approve(findings, section, &of, rules.iter().any(|rule| approves(&rule)));
     verify(findings, section, &of);
     targets(findings, section, &of, names);
     components(findings, section, &of, names, grants);
@@ -165,13 +172,15 @@ fn guard(findings: &mut Findings<'_>, section: &Service<'_>, of: &str) {
     }
 }
 
-fn approve(findings: &mut Findings<'_>, section: &Service<'_>, of: &str) {
+/// `others`: rules name approvers besides.
+fn approve(findings: &mut Findings<'_>, section: &Service<'_>, of: &str, others: bool) {
     let a = &section.settings.approve;
     zero(findings, section, of, "approve.expiry", a.expiry);
     if a.quorum == 0 && section.sound(&["approve.quorum"]) {
         let help = "write 1 or more; `mode = \"auto\"` is the way to ask nobody";
         findings.error(section.at("approve.quorum"), &format!("{of}`quorum` is 0: nobody would be asked"), help);
     }
+    people::escalation(findings, section, of);
     if !section.sound(&["approve.who"]) {
         return;
     }
@@ -188,8 +197,8 @@ fn approve(findings: &mut Findings<'_>, section: &Service<'_>, of: &str) {
             findings.error(at, &message, "ids begin with their platform: \"unix:1000\", \"console:*\"");
         }
     }
-    if a.who.is_empty() && section.settings.mode == Mode::Approve && section.sound(&["mode"]) {
-        let help = "write `who = [\"console:*\"]`, or set `mode` to observe or auto";
+    if a.who.is_empty() && !others && section.settings.mode == Mode::Approve && section.sound(&["mode"]) {
+        let help = "write `who = [\"console:*\"]` or an [[allow]] rule, or set `mode` to observe or auto";
         findings.error(
             section.at("approve.who"),
             &format!("{of}`who` is empty, and mode approve needs somebody"),
@@ -197,7 +206,7 @@ fn approve(findings: &mut Findings<'_>, section: &Service<'_>, of: &str) {
         );
     }
     let people: BTreeSet<_> = a.who.iter().collect();
-    let has_glob = a.who.iter().any(|who| who.contains(['*', '?', '[', '{']));
+    let has_glob = others || a.who.iter().any(|who| who.contains(['*', '?', '[', '{']));
     let possible = u32::try_from(people.len()).unwrap_or(u32::MAX);
     if !has_glob && !people.is_empty() && a.quorum > possible && section.sound(&["approve.quorum"]) {
         let message = format!("{of}`quorum` is {}, and `who` names {possible}: no plan could be approved", a.quorum);

@@ -146,7 +146,10 @@ fn all() -> Vec<(Fact, &'static str)> {
         ),
         (Fact::FaultInjected { fault: s("load"), detail: s("triples") }, "fault injected: load: triples"),
         (Fact::FaultLifted { fault: s("load") }, "fault lifted: load"),
-        (Fact::Commanded { text: s("approve 1"), via: s("console") }, "command: `approve 1` (via console)"),
+        (
+            Fact::Commanded { text: s("approve 1"), via: s("console"), delivery: None },
+            "command: `approve 1` (via console)",
+        ),
         (
             Fact::IncidentOpened {
                 since: Timestamp(1_700_000_000_000),
@@ -181,7 +184,11 @@ fn all() -> Vec<(Fact, &'static str)> {
             Fact::PlanRefused { playbook: s("scale-out"), why: s("cooldown for 20 s"), dry_run: None },
             "no plan: scale-out: cooldown for 20 s",
         ),
-        (Fact::Approved { digest: HASH }, "approved: plan 3f3f3f3f3f3f"),
+        (Fact::Approved { digest: HASH, with_code: false }, "approved: plan 3f3f3f3f3f3f"),
+        (
+            Fact::Called { digest: HASH, to: vec![s("slack-group:S1")] },
+            "others were called: plan 3f3f3f3f3f3f to slack-group:S1",
+        ),
         (Fact::Rejected { digest: HASH, reason: s("too risky") }, "rejected: plan 3f3f3f3f3f3f: too risky"),
         (Fact::Expired { digest: HASH }, "approval expired: plan 3f3f3f3f3f3f"),
         (
@@ -232,6 +239,8 @@ fn all() -> Vec<(Fact, &'static str)> {
             "deployed: settles until 22:13:20; release 1.4",
         ),
         (Fact::ModeChanged { mode: Mode::Auto }, "mode changed: to auto"),
+        (Fact::Muted { until: Timestamp(0) }, "muted: until 00:00:00"),
+        (Fact::Unmuted, "no longer muted"),
         (Fact::Halted { reason: s("deploy") }, "HALTED, nothing acts: deploy"),
         (Fact::Resumed, "resumed"),
         (
@@ -278,7 +287,7 @@ fn every_kind_is_said_in_words_and_reads_back() {
 
 #[test]
 fn a_line_says_when_what_who() {
-    let mut e = plain(Fact::Approved { digest: HASH });
+    let mut e = plain(Fact::Approved { digest: HASH, with_code: false });
     (e.incident, e.by) = (Some(IncidentId(7)), Some(Person::new("unix:1000", "anna")));
     let mut record = Record { seq: 1, prev: HASH, event: e, hash: HASH };
     assert_eq!(tell(&record), "22:13:20  INC-7  approved  by anna (unix:1000)  plan 3f3f3f3f3f3f");

@@ -60,7 +60,7 @@ fn a_record_that_would_not_read_back_is_refused_and_nothing_else_is_lost() {
     let e = ledger.append_blocking(vec![event(2), bad]).unwrap_err();
     assert!(matches!(e, LedgerError::NotReadable { kind: "model-trained", .. }), "{e}");
     let mut huge = event(3);
-    huge.fact = Fact::Commanded { text: "x".repeat(MAX_RECORD_BYTES), via: String::new() };
+    huge.fact = Fact::Commanded { text: "x".repeat(MAX_RECORD_BYTES), via: String::new(), delivery: None };
     let e = ledger.append_blocking(vec![huge]).unwrap_err();
     assert!(matches!(e, LedgerError::TooLarge { kind: "commanded", .. }), "{e}");
     assert_eq!(ledger.append_blocking(vec![event(4)]).unwrap()[0].record.seq, 2);
@@ -308,7 +308,7 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         may: Vec::new(),
     };
     prop_oneof![
-        (text(), text()).prop_map(|(text, via)| Fact::Commanded { text, via }),
+        (text(), text()).prop_map(|(text, via)| Fact::Commanded { text, via, delivery: None }),
         (any::<i64>(), float(), prop::collection::vec(driver, 0..3)).prop_map(|(since, risk, drivers)| {
             let (severity, judge) = (Severity::High, Judge::Learning { have: 3, need: 100 });
             Fact::IncidentOpened { since: Timestamp(since), risk, severity, drivers, judge, score: Some(risk) }

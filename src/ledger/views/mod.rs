@@ -7,6 +7,7 @@
 
 mod index;
 mod samples;
+mod small;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
@@ -75,6 +76,7 @@ pub struct Views {
 struct Memory {
     samples: BTreeMap<ServiceId, VecDeque<Sample>>,
     models: BTreeMap<ServiceId, Vec<u8>>,
+    small: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 struct Trees {
@@ -88,6 +90,7 @@ struct Trees {
     samples: sled::Tree,
     layouts: sled::Tree,
     models: sled::Tree,
+    chat: sled::Tree,
     /// The last record applied, as it stands in `meta`.
     last: Mutex<Option<index::Applied>>,
 }
@@ -182,6 +185,7 @@ impl Trees {
                 samples: tree("samples")?,
                 layouts: tree("layouts")?,
                 models: tree("models")?,
+                chat: tree("chat")?,
                 last: Mutex::new(None),
                 db,
             };
