@@ -204,10 +204,13 @@ impl Door {
     }
 }
 
+/// A platform of the config by name, or why it cannot be made.
+pub type Made = (&'static str, Result<Arc<dyn Messenger>, String>);
+
 /// The platforms of a config as `suture check` looks at them: nothing is connected, nothing is kept. And what is wrong with
 /// the authenticators of people, if anything.
 #[must_use]
-pub fn platforms(config: &Config) -> Vec<(&'static str, Result<Arc<dyn Messenger>, String>)> {
+pub fn platforms(config: &Config) -> Vec<Made> {
     let store: Arc<dyn Store> = Arc::new(crate::chat::MemoryStore::default());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     build::platforms(config, &store, &clock)
@@ -367,8 +370,9 @@ impl App {
     /// When a task cannot be kept alive, or the control socket cannot be made.
     pub async fn run(mut self, until: impl Future<Output = String>) -> Result<(), AppError> {
         let mut supervisor = Supervisor::default();
-        self.start_tasks(&mut supervisor)?;
+        // Before anything can change: an older form must not come after its newer one.
         self.show_open_incidents();
+        self.start_tasks(&mut supervisor)?;
         let (reason, ended) = tokio::select! {
             reason = until => (reason, Ok(())),
             Err(given_up) = supervisor.watch() => (given_up.to_string(), Err(given_up.into())),
@@ -525,13 +529,12 @@ async fn late_cards(
             _ = ticks.tick() => {}
             () = drained(&mut drain) => return Ok(()),
         }
+        // Under the lock of the listener: an older form must not come after its newer one.
+        let mut shown = shared.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let (state, now) = (shared.engine.state(), clock.now());
         let muted = |service| state.mutes.get(service).is_some_and(|until| *until > now);
         for incident in state.incidents.values().filter(|i| i.is_open() && now.since(i.opened_at) > PLAN_WITHIN) {
-            if muted(&incident.service) {
-                continue;
-            }
-            if shared.shown.lock().unwrap_or_else(PoisonError::into_inner).insert(incident.id) {
+            if !muted(&incident.service) && shown.insert(incident.id) {
                 shared.outbox.show(&cards::incident_card(&state, &shared.config, &shared.board, incident, now));
             }
         }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::registry::Survey;
 use super::watch::MakeSources;
-use super::{AppError, cards};
+use super::{AppError, Made, cards};
 use crate::chat::outbox::Outbox;
 #[cfg(feature = "sentence")]
 use crate::chat::sentence::{Reader, ReaderSettings};
@@ -171,12 +171,8 @@ pub(super) fn source_maker(sd_urls: Arc<BTreeMap<TargetId, String>>) -> MakeSour
 }
 
 /// The platforms of the config, each with its secrets, or why there is none.
-pub(super) fn platforms(
-    config: &Config,
-    store: &Arc<dyn Store>,
-    clock: &Arc<dyn Clock>,
-) -> Vec<(&'static str, Result<Arc<dyn Messenger>, String>)> {
-    let mut platforms: Vec<(&'static str, Result<Arc<dyn Messenger>, String>)> = Vec::new();
+pub(super) fn platforms(config: &Config, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Vec<Made> {
+    let mut platforms: Vec<Made> = Vec::new();
     #[cfg(feature = "slack")]
     if let Some(table) = &config.chat.slack {
         let made = slack_options(config, table).and_then(|options| {
@@ -259,7 +255,19 @@ pub(super) fn card_listener(
     shown: Arc<Mutex<BTreeSet<IncidentId>>>,
 ) -> Listener {
     Box::new(move |state, events| {
-        let touched: BTreeSet<IncidentId> = events.iter().filter_map(|e| e.incident).collect();
+        let mut touched: BTreeSet<IncidentId> = events.iter().filter_map(|e| e.incident).collect();
+        // What may be done with a question depends on these.
+        for event in events {
+            match event.fact {
+                Fact::ModeChanged { .. } => {
+                    touched.extend(event.service.as_ref().and_then(|s| state.open_incident(s)).map(|i| i.id));
+                }
+                Fact::Halted { .. } | Fact::Resumed => {
+                    touched.extend(state.incidents.values().filter(|i| i.question.is_some()).map(|i| i.id));
+                }
+                _ => {}
+            }
+        }
         let mut quiet = BTreeSet::new();
         for incident in touched.iter().filter_map(|id| state.incidents.get(id)) {
             let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);

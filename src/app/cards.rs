@@ -112,8 +112,9 @@ fn plan_part(incident: &Incident, last: Option<&Run>, policy: Option<&Policy>, n
         if !kinds.is_empty() {
             part.second_factor = format!("{} takes a one-time code besides", kinds.join(" and "));
         }
-        if let Some(person) = question.requested_by.as_ref().filter(|_| !policy.approval.requester_may_approve) {
-            part.not_by = format!("{}, who asked for it", person.name);
+        if !question.requested_by.is_empty() && !policy.approval.requester_may_approve {
+            let names: Vec<_> = question.requested_by.iter().map(|person| person.name.as_str()).collect();
+            part.not_by = format!("{}, who asked for it", names.join(" and "));
         }
         part.expires_in = Some(question.expires_at.since(now));
     }

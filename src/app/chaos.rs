@@ -9,6 +9,7 @@ use async_trait::async_trait;
 
 use super::Shared;
 use super::commands::page_of;
+use crate::chat::command::LONGEST_FAULT;
 use crate::chat::{Block, Card, pages};
 use crate::decide::Deed;
 use crate::incident::{Refusal, State};
@@ -125,8 +126,10 @@ pub(super) async fn run(
         faults.running.insert(service.clone(), (fault.to_owned(), faults.injected));
         faults.injected
     });
-    let ends = span.map_or_else(String::new, |span| format!(" for {}", crate::model::in_words(span)));
-    if let Some(span) = span {
+    // One that nobody ends, ends by itself.
+    let span = span.unwrap_or(LONGEST_FAULT);
+    let ends = format!(" for {}", crate::model::in_words(span));
+    {
         let (later, service) = (Arc::clone(shared), service.clone());
         let task = tokio::spawn(async move {
             tokio::time::sleep(span).await;
@@ -135,7 +138,9 @@ pub(super) async fn run(
                 tracing::error!(%service, error, "a fault could not be taken out when its time was over");
             }
         });
-        shared.timers.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+        let mut timers = shared.timers.lock().unwrap_or_else(PoisonError::into_inner);
+        timers.retain(|timer| !timer.is_finished());
+        timers.push(task);
     }
     Ok(format!("{service}: {fault} is in{ends} ({does}; {place}). `chaos stop {service}` takes it out."))
 }

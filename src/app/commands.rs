@@ -107,7 +107,7 @@ async fn carry_out(shared: &Arc<Shared>, asked: &Asked, command: Command) -> Res
         Command::Approve { incident, code } => approve(shared, asked, &state, incident, code).await,
         Command::Reject { incident, reason } => {
             let incident = incident.or_else(|| asking_here(&state, asked));
-            let events = submit(shared, Input::Reject { incident, reason, by }).await?;
+            let events = submit(shared, Input::Reject { incident, digest: asked.plan, reason, by }).await?;
             Ok(Reply::Done(told(&events)))
         }
         Command::Rollback { of, reason } => {
@@ -221,22 +221,26 @@ async fn approve(
         })?;
         digest = Some(seen);
     }
-    let mut with_code = false;
-    if let (Some(code), Some((incident, question))) = (code, question) {
-        let policy = shared.config.service(&incident.service).map(|s| &s.approval);
-        if policy.is_some_and(|policy| !policy.codes_for(&question.plan).is_empty()) {
-            shared.people.check_code(&asked.by.id, code.expose(), shared.engine.now())?;
-            with_code = true;
-        }
+    if asked.platform.is_some() && digest.is_none() {
+        // Nothing asks now. Should something begin to while this waits for its turn, it is nothing that they saw.
+        digest = Some(Digest([0; 32]));
     }
-    let input = Input::Approve { incident, digest, with_code, by: asked.by.clone() };
-    Ok(Reply::Done(told(&submit(shared, input).await?)))
+    let input = |with_code| Input::Approve { incident, digest, with_code, by: asked.by.clone() };
+    let events = match (shared.engine.submit(input(false)).await, code) {
+        // Only now: a code is good once, and must not be spent on a yes that is refused for another reason.
+        (Err(SubmitError::Refused(Refusal::NeedsCode { .. })), Some(code)) => {
+            shared.people.check_code(&asked.by.id, code.expose(), shared.engine.now())?;
+            submit(shared, input(true)).await?
+        }
+        (result, _) => result.map_err(why_not)?,
+    };
+    Ok(Reply::Done(told(&events)))
 }
 
 /// The incident in whose thread somebody speaks, or the only one there is, if it asks something.
 fn asking_here(state: &State, asked: &Asked) -> Option<IncidentId> {
-    let asks = |id: &IncidentId| state.incidents.get(id).is_some_and(|i| i.question.is_some());
-    if let Some(id) = asked.about.filter(asks) {
+    // In a thread that incident is meant and no other, also when it asks nothing any more.
+    if let Some(id) = asked.about.filter(|id| state.incidents.contains_key(id)) {
         return Some(id);
     }
     let mut all = state.incidents.values().filter(|i| i.question.is_some());
@@ -292,10 +296,14 @@ async fn dry_run(shared: &Shared, service: &ServiceId, proposal: &Proposal) -> R
 }
 
 pub(super) async fn submit(shared: &Shared, input: Input) -> Result<Vec<Event>, String> {
-    shared.engine.submit(input).await.map_err(|error| match error {
+    shared.engine.submit(input).await.map_err(why_not)
+}
+
+fn why_not(error: SubmitError) -> String {
+    match error {
         SubmitError::Refused(refusal) => refusal.to_string(),
         SubmitError::Journal(error) => error.to_string(),
-    })
+    }
 }
 
 /// What a person's word led to, in a line.

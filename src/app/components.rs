@@ -4,7 +4,6 @@ use super::Shared;
 use super::registry::{Key, Picture};
 use crate::chat::Card;
 use crate::chat::pages::{self, PlaybookRow};
-use crate::decide;
 use crate::incident::{STRIKES_ALLOWED, State};
 use crate::model::{Person, Role};
 
@@ -14,7 +13,7 @@ use crate::model::{Person, Role};
 /// With the line that would allow it.
 pub(super) fn must_be_admin(shared: &Shared, by: &Person, verb: &str) -> Result<(), String> {
     let admins = &shared.config.plugins.admins;
-    if decide::matches_any(admins, &by.id) {
+    if super::rights::is_admin(shared, by) {
         return Ok(());
     }
     let listed: Vec<_> =

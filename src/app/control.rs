@@ -120,7 +120,10 @@ async fn talk(stream: UnixStream, shared: &Arc<Shared>) -> io::Result<()> {
         return Ok(());
     }
     let look = Look { width: 100, ..Look::default() };
-    let (said, text) = match timeout(ANSWER_WITHIN, answer(shared, &Asked::here(&by, "ctl"), line.trim_end())).await? {
+    // In a task of its own: what has begun to change the state is not cut off when whoever asked goes away.
+    let (shared, asked) = (Arc::clone(shared), Asked::here(&by, "ctl"));
+    let answering = tokio::spawn(async move { answer(&shared, &asked, line.trim_end()).await });
+    let (said, text) = match timeout(ANSWER_WITHIN, answering).await?.map_err(io::Error::other)? {
         Reply::Card(card) => (YES, render(&card, look)),
         Reply::Done(text) => (YES, text + "\n"),
         // Here a file is what it holds.

@@ -49,7 +49,10 @@ impl Store for Keep {
     }
 
     fn put(&self, space: &str, key: &str, value: &[u8]) -> Result<(), String> {
-        self.0.put_small(space, key, Some(value), true).map_err(|e| e.to_string())
+        // Lines that wait are put here while the engine holds its breath: the disk can wait, and what is lost of them in a
+        // crash is in the ledger.
+        let now = !space.starts_with("outbox-");
+        self.0.put_small(space, key, Some(value), now).map_err(|e| e.to_string())
     }
 
     fn remove(&self, space: &str, key: &str) -> Result<(), String> {
@@ -150,9 +153,18 @@ impl FrontDesk {
 
     async fn carry_out(&self, name: &str, item: &Item) {
         let heard = &item.heard;
-        self.shared.people.heard(&heard.by.id, heard.groups.clone(), self.shared.engine.now());
-        let reply = match tokio::time::timeout(LONGEST, self.reply(heard)).await {
-            Ok(reply) => reply,
+        if let Some(groups) = heard.groups.clone() {
+            self.shared.people.heard(&heard.by.id, groups, self.shared.engine.now());
+        }
+        // In a task of its own: what has begun to change the state is not cut off by the end of our patience.
+        let (shared, asked) = (Arc::clone(&self.shared), heard.clone());
+        let replying = tokio::spawn(async move { reply(&shared, &asked).await });
+        let reply = match tokio::time::timeout(LONGEST, replying).await {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "carrying something out failed");
+                Reply::Refused(pages::refused("failed", "Suture failed at this; its log says more"))
+            }
             Err(_) => {
                 let words = format!("this took longer than {} s; `status` says how things stand", LONGEST.as_secs());
                 Reply::Refused(pages::refused("no answer", &words))
@@ -174,30 +186,6 @@ impl FrontDesk {
             }
         }
         self.inbox.done(name);
-    }
-
-    async fn reply(&self, heard: &Heard) -> Reply {
-        let mut asked = Asked {
-            by: named(&heard.by),
-            via: via(heard),
-            platform: Some(heard.platform.clone()),
-            delivery: Some(delivery_of(heard)),
-            about: heard.place.card.as_ref().and_then(|key| key.parse::<IncidentId>().ok()),
-            plan: None,
-        };
-        let (id, values) = match &heard.said {
-            Said::Line(text) => return answer(&self.shared, &asked, text).await,
-            Said::Press(id) => (id, None),
-            Said::Filled { id, values } => (id, Some(values)),
-        };
-        let Some(meaning) = self.shared.buttons.meaning(id) else {
-            return Reply::Refused(pages::refused("button", UNKNOWN_BUTTON));
-        };
-        asked.plan = meaning.plan;
-        match filled(&meaning, values) {
-            Ok(command) => obey(&self.shared, &asked, command).await,
-            Err(why) => Reply::Refused(pages::refused(&meaning.command, &why)),
-        }
     }
 
     fn answer(&self, heard: &Heard, card: Card, private: bool) {
@@ -264,6 +252,31 @@ impl FrontDesk {
     }
 }
 
+/// Understands and carries out what was heard.
+async fn reply(shared: &Arc<Shared>, heard: &Heard) -> Reply {
+    let mut asked = Asked {
+        by: named(&heard.by),
+        via: via(heard),
+        platform: Some(heard.platform.clone()),
+        delivery: Some(delivery_of(heard)),
+        about: heard.place.card.as_ref().and_then(|key| key.parse::<IncidentId>().ok()),
+        plan: None,
+    };
+    let (id, values) = match &heard.said {
+        Said::Line(text) => return answer(shared, &asked, text).await,
+        Said::Press(id) => (id, None),
+        Said::Filled { id, values } => (id, Some(values)),
+    };
+    let Some(meaning) = shared.buttons.meaning(id) else {
+        return Reply::Refused(pages::refused("button", UNKNOWN_BUTTON));
+    };
+    asked.plan = meaning.plan;
+    match filled(&meaning, values) {
+        Ok(command) => obey(shared, &asked, command).await,
+        Err(why) => Reply::Refused(pages::refused(&meaning.command, &why)),
+    }
+}
+
 /// What is said of a button that nobody knows.
 const UNKNOWN_BUTTON: &str =
     "this button is not known any more; use the newest card, or type the command: `help` lists them";
@@ -271,14 +284,17 @@ const UNKNOWN_BUTTON: &str =
 #[async_trait]
 impl Desk for FrontDesk {
     async fn take(&self, heard: Heard) -> Result<(), ChatError> {
-        let (inbox, now) = (Arc::clone(&self.inbox), self.shared.engine.now());
-        let taken = tokio::task::spawn_blocking(move || inbox.take(&heard, now)).await;
+        let (inbox, now, waiting) = (Arc::clone(&self.inbox), self.shared.engine.now(), self.waiting.clone());
+        // To its end, also when the caller does not wait for it: what is durable is carried out.
+        let taken = tokio::task::spawn_blocking(move || {
+            if let Some(item) = inbox.take(&heard, now)? {
+                // Nobody to carry it out: it is in the inbox, and is taken up by the next start.
+                let _ = waiting.send(item);
+            }
+            Ok(())
+        });
         let failed = |why: String| ChatError::new("desk", why);
-        if let Some(item) = taken.map_err(|e| failed(e.to_string()))?.map_err(failed)? {
-            // Nobody to carry it out: it is in the inbox, and is taken up by the next start.
-            let _ = self.waiting.send(item);
-        }
-        Ok(())
+        taken.await.map_err(|e| failed(e.to_string()))?.map_err(failed)
     }
 
     fn press(&self, id: &str, _: &Person) -> Press {

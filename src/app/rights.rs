@@ -31,7 +31,7 @@ fn verb_of(verb: &str) -> &str {
     verb.split(' ').next().unwrap_or(verb)
 }
 
-fn is_admin(shared: &Shared, by: &Person) -> bool {
+pub(super) fn is_admin(shared: &Shared, by: &Person) -> bool {
     let groups = shared.people.groups(&by.id);
     std::iter::once(&by.id).chain(&groups).any(|id| decide::matches_any(&shared.config.plugins.admins, id))
 }
@@ -109,7 +109,10 @@ pub(super) fn can(shared: &Shared, asked: &Asked, who: &Who, what: &str, service
     let kind = ActionKind::ALL.into_iter().find(|kind| kind.to_string() == what);
     let verb = if kind.is_some() { "approve" } else { verb_of(what) };
     let always = FOR_ALL.contains(&what) || (!VERBS.contains(&verb) && kind.is_none());
-    let yes = always || may(shared, &person, known, verb, kind);
+    let yes = match what {
+        "accept" | "enable" => is_admin(shared, &person),
+        _ => always || may(shared, &person, known, verb, kind),
+    };
     let deed = kind.map_or_else(|| what.to_owned(), |kind| format!("approve {kind}"));
     let mut blocks = vec![Block::Text(format!(
         "{}: {} may{} {deed} on {service}.",

@@ -108,7 +108,8 @@ impl Judge {
         let mut detector = Detector::new(id.clone(), settings.clone(), known);
         watcher.restore(&mut detector);
         let state = watcher.engine.state();
-        let open = state.open_incident(&id);
+        // A request of somebody says nothing about how the service was.
+        let open = state.open_incident(&id).filter(|incident| incident.judge != By::Person);
         let watch = open.map_or_else(|| Watch::new(&settings), |i| Watch::resumed(&settings, i.severity));
         // One training at a time is asked for, so one place is enough.
         let (training, trained) = mpsc::channel(1);

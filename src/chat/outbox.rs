@@ -343,12 +343,14 @@ impl OutboxWorker {
                 lane.change(Queue::given_up);
                 return;
             }
-            self.pause(job.tries, after).await;
+            // After some tries others come first, and all that this one holds up is a moment.
+            let others = job.tries >= settings.tries_in_a_row && lane.locked().others_than(&job);
+            self.pause(if others { 1 } else { job.tries }, after).await;
             let mut newer = None;
             lane.change(|queue| newer = queue.newer_than(&job));
             if let Some(newer) = newer {
                 job = newer;
-            } else if job.tries.is_multiple_of(settings.tries_in_a_row.max(1)) {
+            } else if others || job.tries.is_multiple_of(settings.tries_in_a_row.max(1)) {
                 let mut mine = Some(job);
                 lane.change(|queue| queue.put_last(&mut mine));
                 match mine {
@@ -422,7 +424,10 @@ impl Lane {
             What::Answer { to, answer } => {
                 let stamped = Answer { card: self.stamped(&answer.card).into_owned(), ..(**answer).clone() };
                 self.messenger.answer(to, &stamped).await?;
-                self.note_plan(&answer.about, &answer.card);
+                // What one person saw for themselves is nothing that the others have seen.
+                if !answer.private {
+                    self.note_plan(&answer.about, &answer.card);
+                }
                 Ok(())
             }
         }

@@ -21,8 +21,9 @@ pub struct Heard {
     pub platform: String,
     /// Who, by the platform's immutable id: `slack:U024BE7LH`, `discord:80351110224678912`.
     pub by: Person,
-    /// The groups and roles they are in now, as far as the platform says: `slack-group:S0614TZR7`, `discord-role:41771983`.
-    pub groups: Vec<String>,
+    /// The groups and roles they are in now: `slack-group:S0614TZR7`, `discord-role:41771983`. `None` when that cannot be
+    /// found out now; what was known before stays then.
+    pub groups: Option<Vec<String>>,
     /// Where.
     pub place: Place,
     /// What.

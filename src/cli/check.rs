@@ -15,7 +15,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::act::Actuator;
-use crate::chat::Messenger;
+use crate::app::Made;
 use crate::collect::{Gathered, Source, SourceSettings};
 use crate::config::{
     Config, Known, Level, Problem, ServiceConfig, Spot, TargetConfig, count_in_words, lines_for_all, plain,
@@ -84,8 +84,6 @@ pub type ComponentPort = dyn Fn(Role, &Path) -> Result<Loaded, String> + Send + 
 
 /// Makes the platforms of a config, and says how many people have an authenticator that can be used.
 pub type ChatPort = dyn Fn(&Config) -> (Vec<Made>, Result<usize, String>) + Send + Sync;
-/// A platform by name, or why it cannot be made.
-pub type Made = (&'static str, Result<Arc<dyn Messenger>, String>);
 
 /// The adapters and components that a config is checked against.
 pub struct CheckPorts {

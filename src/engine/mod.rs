@@ -27,8 +27,8 @@ use crate::act::Actuator;
 use crate::decide::{self, Deed};
 use crate::incident::{self, Frozen, Input, Observation, Phase, Policies, Refusal, STRIKES_ALLOWED, State};
 use crate::model::{
-    Action, ActionKind, Args, Clock, Digest, Event, Fact, IncidentId, Person, Policy, Proposal, Reading, Role, RunId,
-    ServiceId, TargetId, TargetState, Timestamp, Transcript, Verdict,
+    Action, ActionKind, Args, Clock, Digest, Event, Fact, IncidentId, Judge, Person, Policy, Proposal, Reading, Role,
+    RunId, ServiceId, TargetId, TargetState, Timestamp, Transcript, Verdict,
 };
 use crate::wasm::{HostError, IncidentView, Limits, Ran, World};
 
@@ -394,7 +394,12 @@ impl Engine {
             events.iter().any(|e| e.incident == event.incident && is_it(e))
         };
         let by_person = |e: &&Event| matches!(e.fact, Fact::Resolved { .. }) && e.by.is_some() && !marked(e);
-        let closed = events.iter().filter(by_person);
+        // A request that is closed says nothing about the service.
+        let is_request = |e: &&Event| {
+            let incident = e.incident.and_then(|id| after.incidents.get(&id));
+            incident.is_some_and(|i| i.judge == Judge::Person)
+        };
+        let closed = events.iter().filter(by_person).filter(|e| !is_request(e));
         self.with_verifying(|v| v.hushed.extend(closed.filter_map(|e| e.service.clone())));
         // Cards before those who wait for a change: somebody may wait for the end and leave.
         for listener in &self.listeners {

@@ -63,6 +63,8 @@ pub enum Input {
     Reject {
         /// To which incident's plan.
         incident: Option<IncidentId>,
+        /// To exactly this plan, where the platform knows which one was shown.
+        digest: Option<Digest>,
         /// Why; may be empty.
         reason: String,
         /// Who.

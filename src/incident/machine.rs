@@ -216,8 +216,11 @@ impl Rules<'_> {
                 let with_code = with_code && !kinds.is_empty();
                 Ok(vec![self.about(incident, Some(&by), Fact::Approved { digest: question.digest, with_code })])
             }
-            Input::Reject { incident, reason, by } => {
+            Input::Reject { incident, digest, reason, by } => {
                 let (incident, question) = asking(state, incident, "reject")?;
+                if digest.is_some_and(|d| d != question.digest) {
+                    return Err(Refusal::StalePlan(incident.id));
+                }
                 self.must_be_allowed(&incident.service, &by, "reject", &[])?;
                 Ok(vec![self.about(incident, Some(&by), Fact::Rejected { digest: question.digest, reason })])
             }
@@ -430,7 +433,8 @@ impl Rules<'_> {
             return Err(Refusal::NoService(service));
         }
         if let Some(open) = state.open_incident(&service) {
-            return self.ask_plan(state, open.id, Some(proposal), by, "run");
+            // It takes the place of what is asked now: that needs the right to.
+            return self.ask_plan(state, open.id, Some(proposal), by, "plan");
         }
         self.must_be_allowed(&service, by, "run", &[])?;
         let opened = Fact::IncidentOpened {
@@ -449,7 +453,7 @@ impl Rules<'_> {
     /// Is this their own request, which somebody else has to approve?
     fn is_own_request(&self, incident: &Incident, question: &Question, by: &Person) -> bool {
         let may = self.policies.policy(&incident.service).is_some_and(|p| p.approval.requester_may_approve);
-        !may && question.requested_by.as_ref().is_some_and(|asked| asked.id == by.id)
+        !may && question.requested_by.iter().any(|asked| asked.id == by.id)
     }
 
     /// The kinds of action in the plan that take a one-time code, in words; empty when none does.
@@ -467,25 +471,22 @@ impl Rules<'_> {
     ) -> Vec<Event> {
         let Some(incident) = state.open_incident(&reading.service) else {
             let Some(since) = raised else { return Vec::new() };
-            let fact = Fact::IncidentOpened {
-                since,
-                risk: reading.risk,
-                severity: reading.severity,
-                drivers: reading.drivers.clone(),
-                judge: reading.judge.clone(),
-                score: reading.model_score(),
-            };
-            let mut event = self.event(Some(&reading.service), None, fact);
-            event.incident = Some(state.next_incident());
-            return vec![event];
+            return vec![self.opened(state, reading, since)];
         };
         let may_recover = match incident.phase {
             Phase::Acting(_) | Phase::Verifying(_) | Phase::RollingBack(_) | Phase::Resolved => false,
             // The detector saw a cure, and the playbook's own check does not believe it: that is for a person.
             Phase::AwaitingPerson(run) => !state.runs.get(&run).is_some_and(Run::is_doubted),
-            // What a person asked for is not withdrawn because nothing is wrong.
+            // What a person asked for is not withdrawn because nothing is wrong; but it ends when nothing is left to decide.
+            Phase::Escalated => true,
             _ => incident.judge != Judge::Person,
         };
+        if let Some(since) = raised
+            && incident.judge == Judge::Person
+            && matches!(incident.phase, Phase::AwaitingApproval | Phase::Escalated)
+        {
+            return self.give_way(state, incident, reading, since);
+        }
         if calm && may_recover {
             let mut events = Vec::new();
             if let Some(question) = &incident.question {
@@ -507,6 +508,36 @@ impl Rules<'_> {
             return vec![self.about(incident, None, fact)];
         }
         Vec::new()
+    }
+
+    fn opened(&self, state: &State, reading: &crate::model::Reading, since: Timestamp) -> Event {
+        let fact = Fact::IncidentOpened {
+            since,
+            risk: reading.risk,
+            severity: reading.severity,
+            drivers: reading.drivers.clone(),
+            judge: reading.judge.clone(),
+            score: reading.model_score(),
+        };
+        Event { incident: Some(state.next_incident()), ..self.event(Some(&reading.service), None, fact) }
+    }
+
+    /// Something is really wrong: what a person had asked for makes room, so that the rules are asked.
+    fn give_way(
+        &self,
+        state: &State,
+        request: &Incident,
+        reading: &crate::model::Reading,
+        since: Timestamp,
+    ) -> Vec<Event> {
+        let opened = self.opened(state, reading, since);
+        let why = "the service became unwell before anything was done".to_owned();
+        let withdrawn = request
+            .question
+            .as_ref()
+            .map(|q| self.about(request, None, Fact::Withdrawn { digest: q.digest, why: why.clone() }));
+        let over = self.about(request, None, Fact::Resolved { how: format!("not carried out: {why}") });
+        withdrawn.into_iter().chain([over, opened]).collect()
     }
 
     /// Like `Close` while the incident is open; said of one that is over, it only is remembered.
@@ -663,39 +694,44 @@ impl Rules<'_> {
         }
     }
 
+    /// Have enough people said yes who may? Asked again at the start of the run: the config, or who is in which group, may
+    /// have changed since.
+    fn is_approved(&self, incident: &Incident, question: &Question, policy: &Policy, mode: Mode) -> bool {
+        let by_policy = mode == Mode::Auto && question.approvals.iter().any(|p| *p == Person::policy());
+        let deed = Deed { verb: "approve", actions: &question.plan.actions };
+        let counts =
+            |p: &&Person| self.may(&incident.service, p, deed).is_ok() && !self.is_own_request(incident, question, p);
+        let valid: BTreeSet<_> = question.approvals.iter().filter(counts).map(|p| p.id.as_str()).collect();
+        by_policy || valid.len() >= policy.approval.quorum as usize
+    }
+
     fn follow_question(&self, state: &State, incident: &Incident, question: &Question) -> Option<Event> {
-        if question.expires_at <= self.now {
-            return Some(self.about(incident, None, Fact::Expired { digest: question.digest }));
-        }
-        let policy = self.policies.policy(&incident.service)?;
+        let is_late = question.expires_at <= self.now;
+        let expired = || Some(self.about(incident, None, Fact::Expired { digest: question.digest }));
+        let Some(policy) = self.policies.policy(&incident.service) else { return expired().filter(|_| is_late) };
         let mode = self.mode(state, &incident.service);
-        if mode == Mode::Observe
+        let held = mode == Mode::Observe
             || state.halted.is_some()
-            || self.policies.frozen(&incident.service, self.now).is_some()
-        {
+            || self.policies.frozen(&incident.service, self.now).is_some();
+        let approved = self.is_approved(incident, question, policy, mode);
+        // What is approved and only waits for its turn does not lapse: people have answered.
+        if is_late && (held || !approved) {
+            return expired();
+        }
+        if held {
             return None;
         }
-        if mode == Mode::Auto && question.approvals.is_empty() {
+        // What a person asked for is for a person to approve, also where Suture acts by itself.
+        if mode == Mode::Auto && question.approvals.is_empty() && question.requested_by.is_empty() {
             let approved = Fact::Approved { digest: question.digest, with_code: false };
             return Some(self.about(incident, Some(&Person::policy()), approved));
         }
         let waits_long = policy.approval.escalate_after.is_some_and(|after| question.asked_at.plus(after) <= self.now);
-        if waits_long && !question.called && !policy.approval.escalate_to.is_empty() {
+        if waits_long && !approved && !question.called && !policy.approval.escalate_to.is_empty() {
             let called = Fact::Called { digest: question.digest, to: policy.approval.escalate_to.clone() };
             return Some(self.about(incident, None, called));
         }
-        // Checked again here: the config, or who is in which group, may have changed between the yes and the start.
-        let by_policy = mode == Mode::Auto && question.approvals.iter().any(|p| *p == Person::policy());
-        let valid: BTreeSet<_> = question
-            .approvals
-            .iter()
-            .filter(|p| {
-                let deed = Deed { verb: "approve", actions: &question.plan.actions };
-                self.may(&incident.service, p, deed).is_ok() && !self.is_own_request(incident, question, p)
-            })
-            .map(|p| p.id.as_str())
-            .collect();
-        if !by_policy && valid.len() < policy.approval.quorum as usize {
+        if !approved {
             return None;
         }
         if question.plan.actions.iter().any(|a| state.busy(a.action.target()).is_some()) {

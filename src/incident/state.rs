@@ -153,8 +153,8 @@ pub struct Incident {
     pub score: Option<f64>,
     /// A person said that nothing was wrong.
     pub false_alarm: Option<Marked>,
-    /// Who asked for the plan that is being made.
-    pub requested_by: Option<Person>,
+    /// What people asked for, and all who did: none of them is a second pair of eyes on it, however often it is planned.
+    pub requested: Option<(Proposal, Vec<Person>)>,
     /// Something could not be taken back: no further proposal is tried by itself.
     pub stuck: Option<String>,
     /// Counted up with each event that changes what the card shows.
@@ -195,8 +195,8 @@ pub struct Question {
     pub view: serde_json::Value,
     /// Who said yes so far.
     pub approvals: Vec<Person>,
-    /// Who asked for it, when it was a person.
-    pub requested_by: Option<Person>,
+    /// Who asked for it: nobody when a rule proposed it.
+    pub requested_by: Vec<Person>,
     /// Others were called to it.
     pub called: bool,
 }
@@ -518,14 +518,19 @@ impl State {
                 incident.drivers.clone_from(drivers);
             }
             Fact::Proposed { proposals, .. } => {
-                incident.requested_by = None;
                 incident.proposals.clone_from(proposals);
                 incident.next_proposal = 0;
                 incident.phase = Phase::Planning;
             }
             Fact::PlanAsked { proposal } => {
                 incident.stuck = None;
-                incident.requested_by.clone_from(&event.by);
+                let mut people: Vec<_> = event.by.iter().cloned().collect();
+                if let Some((before, asked)) = incident.requested.take()
+                    && (&before.playbook, &before.args) == (&proposal.playbook, &proposal.args)
+                {
+                    people.extend(asked);
+                }
+                incident.requested = Some((proposal.clone(), people));
                 incident.proposals.insert(incident.next_proposal.min(incident.proposals.len()), proposal.clone());
                 incident.question = None;
                 incident.phase = Phase::Planning;
@@ -540,7 +545,12 @@ impl State {
                     expires_at: *expires_at,
                     view: view.clone(),
                     approvals: Vec::new(),
-                    requested_by: incident.requested_by.take(),
+                    requested_by: match &incident.requested {
+                        Some((asked, people)) if (&asked.playbook, &asked.args) == (&plan.playbook, &plan.args) => {
+                            people.clone()
+                        }
+                        _ => Vec::new(),
+                    },
                     called: false,
                 });
                 incident.decided = None;
@@ -548,7 +558,6 @@ impl State {
                 incident.phase = Phase::AwaitingApproval;
             }
             Fact::PlanRefused { playbook, why, .. } => {
-                incident.requested_by = None;
                 incident.note = Some(format!("{playbook}: {why}"));
                 if incident.question.take().is_none() {
                     incident.next_proposal += 1;
@@ -691,7 +700,7 @@ impl Incident {
             how: None,
             score: judged.score,
             false_alarm: None,
-            requested_by: None,
+            requested: None,
             stuck: None,
             revision: 1,
         }

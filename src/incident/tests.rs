@@ -191,7 +191,9 @@ impl Game {
                 let by = if allowed { good(n) } else { Person::new("evil:1", "mallory") };
                 Input::Approve { incident: Some(self.incident(n / 2)), digest: None, with_code: false, by }
             }
-            Move::Reject(n) => Input::Reject { incident: Some(self.incident(n)), reason: "no".into(), by: good(n) },
+            Move::Reject(n) => {
+                Input::Reject { incident: Some(self.incident(n)), digest: None, reason: "no".into(), by: good(n) }
+            }
             Move::Rollback(n) => Input::Rollback { run: self.run(n), reason: String::new(), by: good(n) },
             Move::Keep(n) => Input::Keep { run: self.run(n), by: good(n) },
             Move::AskPlan(n) => Input::AskPlan { incident: self.incident(n), proposal: None, by: good(n) },

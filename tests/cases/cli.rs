@@ -141,7 +141,7 @@ fn init_check_run_watch_this_host_and_stop_in_order() {
     eventually(PATIENCE * 4, "the daemon answers", || ctl(&data, "whoami").ok());
     run_in(dir.path(), &["ctl", "--data-dir", path, "status"]).expect(0, &["host", "observe"]);
     // Only the console may approve here, and help lists what one may do.
-    run_in(dir.path(), &["ctl", "help"]).expect(0, &["status", "left out; `whoami` tells why"]);
+    run_in(dir.path(), &["ctl", "help"]).expect(0, &["status", "left out"]);
     // One daemon a data folder; the second one says who the first is, and does it no harm.
     run_in(dir.path(), &["run"]).expect(1, &[&format!("process {}", first.pid()), "another --data-dir"]);
     run_in(dir.path(), &["ctl", "status"]).expect(0, &["host"]);

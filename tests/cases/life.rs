@@ -173,7 +173,7 @@ async fn the_kill_switch_stops_a_run_before_its_next_step() {
 async fn a_rejection_escalates_with_its_reason() {
     let (world, mut life) = asked(Script::default()).await;
     let by = Person::new("test:anna", "anna");
-    life.engine.submit(Input::Reject { incident: None, reason: "too risky".into(), by }).await.unwrap();
+    life.engine.submit(Input::Reject { incident: None, digest: None, reason: "too risky".into(), by }).await.unwrap();
     world.turn(&mut life).await;
     let state = life.engine.state();
     let incident = &state.incidents[&IncidentId(1)];

@@ -44,7 +44,7 @@ struct Seen {
 impl Inbox {
     /// Takes up what an earlier life left, in order.
     pub(super) fn open(store: Arc<dyn Store>, now: Timestamp) -> (Self, Vec<(String, Item)>) {
-        let mut left = Vec::new();
+        let mut left: Vec<(String, Item)> = Vec::new();
         for (name, bytes) in store.all(INBOX) {
             match serde_json::from_slice(&bytes) {
                 Ok(item) => left.push((name, item)),
@@ -62,6 +62,10 @@ impl Inbox {
             } else {
                 drop(store.remove(SEEN, &delivery));
             }
+        }
+        for (_, item) in &left {
+            let heard: &Heard = &item.heard;
+            seen.at.insert(format!("{}:{}", heard.platform, heard.delivery), item.at);
         }
         let last = left.iter().filter_map(|(name, _)| name.parse::<u64>().ok()).max();
         let next = AtomicU64::new(last.map_or(0, |last| last + 1));
@@ -89,8 +93,9 @@ impl Inbox {
         let item = Item { at: now, heard: heard.clone() };
         let name = format!("{:020}", self.next.fetch_add(1, Ordering::Relaxed));
         let kept = serde_json::to_vec(&item).map_err(|e| e.to_string()).and_then(|bytes| {
-            self.store.put(SEEN, &delivery, now.0.to_string().as_bytes())?;
-            self.store.put(INBOX, &name, &bytes)
+            // First what is to be done: a delivery must not count as taken that nobody will carry out.
+            self.store.put(INBOX, &name, &bytes)?;
+            self.store.put(SEEN, &delivery, now.0.to_string().as_bytes())
         });
         if let Err(error) = kept {
             let mut seen = self.seen();
@@ -130,7 +135,7 @@ mod tests {
             delivery: delivery.to_owned(),
             platform: "slack".to_owned(),
             by: Person::new("slack:U1", "anna"),
-            groups: Vec::new(),
+            groups: None,
             place: Place::default(),
             said: Said::Line("status".to_owned()),
             reply: serde_json::Value::Null,

@@ -257,7 +257,7 @@ pub const COMMANDS: &[CommandHelp] = &[
     read(
         "can",
         "can WHO VERB SERVICE",
-        "may this person do that, and by which rule",
+        "may this person do that, and which rule is missing",
         "can me restart shop",
         &[
             word("who", "me, a mention, or an id like slack:U024BE7LH", Some(Slot::Person), "me"),

@@ -148,7 +148,7 @@ impl Common<'_> {
             delivery: self.id.to_string(),
             platform: PLATFORM.to_owned(),
             by: person(self.user, nick),
-            groups: self.member.map(|m| groups(&m.roles)).unwrap_or_default(),
+            groups: self.member.map(|m| groups(&m.roles)),
             place: Place { channel: self.channel.to_string(), card, direct, aloud: false },
             said,
             reply: serde_json::to_value(reply).unwrap_or_default(),
@@ -235,6 +235,8 @@ fn completion(c: &CommandInteraction, common: &Common<'_>) -> Event {
         CommandDataOptionValue::Autocomplete { value, .. } => Some((o.name.as_str(), value.as_str())),
         _ => None,
     });
+    // The guild's commands are not to be had elsewhere; should one come, nobody knows whether they are a member.
+    let focused = focused.filter(|_| common.guild.is_some());
     let begun = commands::find(&path).zip(focused).map(|(help, f)| commands::begun(help, &values(options), f));
     // Nothing to suggest is an answer, too; none at all shows an error to whoever is typing.
     let (line, prefix) = begun.unwrap_or_default();
@@ -354,7 +356,7 @@ pub(super) fn message(message: &Message, scope: &Scope<'_>) -> Event {
         delivery: id.to_string(),
         platform: PLATFORM.to_owned(),
         by: person(author, member.and_then(|m| m.nick.as_deref())),
-        groups: member.map(|m| groups(&m.roles)).unwrap_or_default(),
+        groups: member.map(|m| groups(&m.roles)),
         place: Place { channel: channel.to_string(), card: (scope.card_of)(channel), direct, aloud: !direct },
         said: Said::Line(line.trim().to_owned()),
         reply: serde_json::to_value(reply).unwrap_or_default(),

@@ -2,7 +2,8 @@
 //!
 //! serenity keeps it, resumes it and beats its heart; this makes sure that it goes where it should, that a connection
 //! that does not come back is made anew, and that each interaction is responded to within Discord's three seconds: the
-//! desk makes durable what was said, then Discord is told that it was taken. Must never say "taken" of what was not.
+//! desk makes durable what was said, then Discord is told that it was taken. Must never say "taken" of what was not, and
+//! must never hand on what somebody said to the bot alone who is no member of the guild.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use serenity::all::{
 use serenity::all::{Ready, ResumedEvent, ShardManager};
 use serenity::gateway::GatewayError;
 use serenity::http::{LightMethod, Route};
+use tokio::time::Instant;
 
 use super::embeds::{EPHEMERAL, FORM, Message, SURE};
 use super::events::{self, Ack, Again, Event, Scope};
@@ -24,6 +26,16 @@ use crate::chat::{ChatError, Desk, Form, Press};
 
 /// Three seconds are Discord's; what is left over is for the way there and back.
 const TAKE_WITHIN: Duration = Duration::from_secs(2);
+/// To find out whether somebody is a member. What it takes is taken from [`TAKE_WITHIN`].
+const LOOK_WITHIN: Duration = Duration::from_millis(1500);
+/// What is left to the desk at least; with [`LOOK_WITHIN`] it stays below three seconds.
+const TAKE_AT_LEAST: Duration = Duration::from_secs(1);
+/// Said when the desk did not answer in time: it may have been taken all the same.
+const NOT_CERTAIN: &str = "It is not certain that this was taken: look at `status` before you say it again.";
+/// To one who is no member.
+const NO_MEMBER: &str = "This was NOT taken: only members of the server can talk to Suture.";
+/// To one of whom that is not known.
+const NOT_KNOWN: &str = "This was NOT taken: I cannot find out whether you are a member now; say it in the channel.";
 /// First pause after a connection that failed; doubled with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// Longest pause.
@@ -209,15 +221,22 @@ impl Handler {
     /// Does what an event asks for.
     pub async fn handle(&self, event: Event) {
         match event {
-            Event::Take(heard, ack) => self.take(heard, ack).await,
-            Event::Press { heard, id, ack, again } => match self.desk.press(&id, &heard.by) {
-                Press::Gone(words) => self.tell(&ack, markdown::escape_within(&words, fit::CONTENT).0).await,
-                Press::Go | Press::Ask(_) if again.is_some() => {
-                    self.respond(&ack, 4, again.map(|again| sure(&id, &again))).await;
+            Event::Take(heard, ack) => {
+                if let Some((heard, within)) = self.admitted(heard, ack.as_ref()).await {
+                    self.take(heard, ack, within).await;
                 }
-                Press::Go => self.take(heard, Some(ack)).await,
-                Press::Ask(form) => self.callback(&ack, json!({ "type": 9, "data": modal(&form) })).await,
-            },
+            }
+            Event::Press { heard, id, ack, again } => {
+                let Some((heard, within)) = self.admitted(heard, Some(&ack)).await else { return };
+                match self.desk.press(&id, &heard.by) {
+                    Press::Gone(words) => self.tell(&ack, markdown::escape_within(&words, fit::CONTENT).0).await,
+                    Press::Go | Press::Ask(_) if again.is_some() => {
+                        self.respond(&ack, 4, again.map(|again| sure(&id, &again))).await;
+                    }
+                    Press::Go => self.take(heard, Some(ack), within).await,
+                    Press::Ask(form) => self.callback(&ack, json!({ "type": 9, "data": modal(&form) })).await,
+                }
+            }
             Event::Complete { ack, line, prefix } => {
                 let found = if line.is_empty() { Vec::new() } else { self.desk.complete(&line) };
                 let choices = commands::choices(&found, &prefix);
@@ -231,28 +250,74 @@ impl Handler {
         }
     }
 
+    /// What was said, if it is to be heard, and how long the desk may take over it. Of what is said to the bot alone
+    /// Discord does not say whether it comes from a member, so that is asked first; who is none is told so.
+    async fn admitted(
+        &self,
+        mut heard: crate::chat::Heard,
+        ack: Option<&Ack>,
+    ) -> Option<(crate::chat::Heard, Duration)> {
+        if !heard.place.direct {
+            return Some((heard, TAKE_WITHIN));
+        }
+        let begun = Instant::now();
+        let words = match self.roles_of(&heard).await {
+            Some(Some(roles)) => {
+                heard.groups = Some(roles);
+                return Some((heard, TAKE_WITHIN.saturating_sub(begun.elapsed()).max(TAKE_AT_LEAST)));
+            }
+            Some(None) => NO_MEMBER,
+            None => NOT_KNOWN,
+        };
+        tracing::warn!(by = heard.by.id, words, "something said to the Discord bot alone was refused");
+        self.refuse(&heard.reply, ack, words.to_owned()).await;
+        None
+    }
+
+    /// The roles of whoever speaks, `Some(None)` when they are no member; `None` when that cannot be found out in time.
+    async fn roles_of(&self, heard: &crate::chat::Heard) -> Option<Option<Vec<String>>> {
+        let reply = serde_json::from_value::<events::Reply>(heard.reply.clone()).ok()?;
+        match tokio::time::timeout(LOOK_WITHIN, self.bot.recent_roles(reply.user)).await {
+            Ok(Ok(roles)) => Some(roles),
+            Ok(Err(failed)) => {
+                let error = failed.chat("asking whether somebody is a member", "to be in the guild").why;
+                tracing::warn!(by = heard.by.id, error, "it could not be found out who speaks");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
     /// Durable first, then "taken".
-    async fn take(&self, heard: crate::chat::Heard, ack: Option<Ack>) {
+    async fn take(&self, heard: crate::chat::Heard, ack: Option<Ack>, within: Duration) {
         let reply = heard.reply.clone();
         // Until Discord knows of it: the desk may answer at once.
         let _under_way = ack.as_ref().map(|ack| self.bot.acks.begin(ack.id));
-        let taken = match tokio::time::timeout(TAKE_WITHIN, self.desk.take(heard)).await {
-            Ok(taken) => taken.map_err(|e| e.why),
-            Err(_) => Err("it took too long".to_owned()),
+        let taken = match tokio::time::timeout(within, self.desk.take(heard)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => {
+                tracing::error!(error = error.why, "something said on Discord could not be taken");
+                let words = format!("This was NOT taken, nothing will come of it: {}. Please say it again.", error.why);
+                Err(markdown::escape_within(&words, fit::CONTENT).0)
+            }
+            Err(_) => {
+                tracing::error!("it is not certain that something said on Discord was taken: the desk took too long");
+                Err(NOT_CERTAIN.to_owned())
+            }
         };
         match (taken, ack) {
             (Ok(()), Some(ack)) if ack.in_place => self.respond(&ack, 6, None).await,
             (Ok(()), Some(ack)) => self.respond(&ack, 5, None).await,
             (Ok(()), None) => {}
-            (Err(error), ack) => {
-                tracing::error!(error, "something said on Discord could not be taken");
-                let words = format!("This was NOT taken, nothing will come of it: {error}. Please say it again.");
-                let words = markdown::escape_within(&words, fit::CONTENT).0;
-                match ack {
-                    Some(ack) => self.tell(&ack, words).await,
-                    None => self.tell_by_message(&reply, words).await,
-                }
-            }
+            (Err(words), ack) => self.refuse(&reply, ack.as_ref(), words).await,
+        }
+    }
+
+    /// Says to whoever spoke that it was not taken.
+    async fn refuse(&self, reply: &Value, ack: Option<&Ack>, escaped: String) {
+        match ack {
+            Some(ack) => self.tell(ack, escaped).await,
+            None => self.tell_by_message(reply, escaped).await,
         }
     }
 

@@ -14,6 +14,7 @@ mod fit;
 mod gateway;
 mod keep;
 mod markdown;
+mod members;
 mod rest;
 mod send;
 mod speak;
@@ -26,7 +27,8 @@ use serenity::all::{ChannelId, MessageId};
 
 use self::acks::Acks;
 use self::keep::Keep;
-use self::rest::{Rest, code};
+use self::members::Members;
+use self::rest::Rest;
 use super::{Answer, Card, ChatError, Desk, Messenger, Proof, Store};
 use crate::model::{Clock, Secret};
 
@@ -57,6 +59,7 @@ struct Bot {
     rest: Rest,
     keep: Keep,
     acks: Acks,
+    members: Members,
     clock: Arc<dyn Clock>,
 }
 
@@ -76,7 +79,8 @@ impl Discord {
         }
         let rest = Rest::new(&options.token, options.api.as_deref())?;
         let keep = Keep::new(store, clock.now().0);
-        Ok(Self { bot: Arc::new(Bot { options, rest, keep, acks: Acks::default(), clock }) })
+        let (acks, members) = (Acks::default(), Members::default());
+        Ok(Self { bot: Arc::new(Bot { options, rest, keep, acks, members, clock }) })
     }
 }
 
@@ -116,14 +120,9 @@ impl Messenger for Discord {
 
     async fn groups_of(&self, person: &str) -> Option<Vec<String>> {
         let user = person.strip_prefix("discord:")?.parse::<NonZeroU64>().ok()?;
-        let guild_id = nonzero(self.bot.options.guild).into();
-        match self.bot.rest.get(serenity::http::Route::GuildMember { guild_id, user_id: user.into() }).await {
-            Ok(member) => {
-                let roles = member.get("roles")?.as_array()?;
-                Some(roles.iter().filter_map(|r| r.as_str()).map(|r| format!("discord-role:{r}")).collect())
-            }
+        match self.bot.roles(user.get()).await {
             // Somebody who has left has no roles any more; that is known, not unknown.
-            Err(failed) if failed.code() == code::MEMBER => Some(Vec::new()),
+            Ok(roles) => Some(roles.unwrap_or_default()),
             Err(failed) => {
                 let error = failed.chat("asking for somebody's roles", "to be in the guild").why;
                 tracing::warn!(person, error, "somebody's Discord roles could not be found out");

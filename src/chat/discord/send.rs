@@ -167,7 +167,19 @@ impl Bot {
         }
         let posted = self.keep.posted(key);
         let mut steps = Vec::new();
-        let mut failed = None;
+        let mut reached = false;
+        let mut later: Option<ChatError> = None;
+        // One channel that is closed to the bot must not keep the others from being called.
+        let mut note = |tried: Result<(), Failed>, channel: u64| match tried {
+            Ok(()) => reached = true,
+            Err(failed) => {
+                let error = failed.chat("calling others", "Send Messages");
+                tracing::error!(key, channel, error = error.why, "somebody could not be called");
+                if !error.hopeless {
+                    later = later.take().or(Some(error));
+                }
+            }
+        };
         let (start, _) = markdown::escape_within(text, fit::CONTENT / 2);
         for channel in of("discord-channel:") {
             let link = posted.as_ref().map_or(String::new(), |p| {
@@ -175,9 +187,7 @@ impl Bot {
             });
             let message = Message::text(format!("{start}{link}"));
             let Ok(channel) = channel.parse() else { continue };
-            let tried = self.once(&mut steps, key, channel, &message).await;
-            // One channel that is closed to the bot must not keep the others from being called.
-            failed = failed.or(tried.err());
+            note(self.once(&mut steps, key, channel, &message).await, channel);
         }
         let (mut users, mut roles) = (of("discord:"), of("discord-role:"));
         roles.truncate(MOST_PINGED);
@@ -188,16 +198,15 @@ impl Bot {
             let reply_to = posted.as_ref().map(|p| p.message);
             let channel = posted.as_ref().map_or(self.options.channel, |p| p.channel);
             let message = Message { users, roles, reply_to, ..Message::text(content) };
-            let tried = self.once(&mut steps, key, channel, &message).await;
-            failed = failed.or(tried.err());
+            note(self.once(&mut steps, key, channel, &message).await, channel);
         }
-        match failed {
-            Some(failed) if matches!(failed, Failed::Lost(_) | Failed::Slower(_)) => {
-                Err(failed.chat("calling others", "Send Messages"))
-            }
-            failed => {
+        match later {
+            // Nobody knows of it yet, and another try may reach somebody.
+            Some(error) if !reached => Err(error),
+            // Another try would ring again for those who were reached, or be refused again.
+            _ => {
                 self.keep.over(&steps);
-                failed.map_or(Ok(()), |failed| Err(failed.chat("calling others", "Send Messages")))
+                Ok(())
             }
         }
     }

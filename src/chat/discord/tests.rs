@@ -302,6 +302,25 @@ async fn those_who_are_called_are_pinged_and_nobody_else() {
     assert_eq!(calls.len(), 2);
 }
 
+#[tokio::test]
+async fn a_place_that_refuses_does_not_have_the_others_called_again() {
+    let Kit { server, discord, .. } = kit().await;
+    let to = ["discord-channel:300", "discord:80"].map(str::to_owned);
+    server.rule("POST /channels/300/messages", 403, refused(50001));
+    discord.call("INC-7", &to, "nobody answers").await.unwrap();
+    assert_eq!(server.lines(), ["POST /channels/300/messages", "POST /channels/200/messages"]);
+    // Nor is what is refused everywhere asked for ever.
+    server.rule("POST /channels/200/messages", 403, refused(50013));
+    discord.call("INC-7", &to, "nobody answers").await.unwrap();
+    // What may yet succeed is tried again so long as nobody was reached.
+    server.rule("POST /channels/200/messages", 502, Value::Null);
+    assert!(!discord.call("INC-7", &to, "nobody answers").await.unwrap_err().hopeless);
+    server.no_rules();
+    server.calls();
+    discord.call("INC-7", &to, "nobody answers").await.unwrap();
+    assert_eq!(server.lines().len(), 2);
+}
+
 fn reply(private: bool) -> Value {
     let token = Token { id: 900, application: 2, token: "tok".to_owned(), at: Timestamp(START), private };
     let reply = Reply { channel: 200, user: 80, direct: false, message: None, interaction: Some(token) };
@@ -408,7 +427,7 @@ fn heard() -> Heard {
         delivery: "900".to_owned(),
         platform: "discord".to_owned(),
         by: Person::new("discord:80", "Anna"),
-        groups: Vec::new(),
+        groups: None,
         place: Place::default(),
         said: Said::Press("k1".to_owned()),
         reply: serde_json::to_value(Reply {
@@ -455,6 +474,65 @@ async fn what_is_taken_is_promised_an_answer() {
     assert_eq!(desk.taken.lock().unwrap().len(), 3);
     handler.handle(Event::Take(heard(), None)).await;
     assert!(kit.server.calls().is_empty(), "a message needs no response");
+}
+
+fn direct(user: u64) -> Heard {
+    let reply = Reply { channel: 600, user, direct: true, message: Some(7), interaction: None };
+    let place = Place { direct: true, ..Place::default() };
+    Heard { place, reply: serde_json::to_value(reply).unwrap(), ..heard() }
+}
+
+#[tokio::test]
+async fn only_members_are_heard_in_private() {
+    let kit = kit().await;
+    let (handler, desk) = handler(&kit, true, Press::Go);
+    kit.server.rule("GET /guilds/100/members/80", 200, json!({ "roles": ["41"] }));
+    kit.server.rule("GET /guilds/100/members/81", 404, refused(10007));
+    kit.server.rule("GET /guilds/100/members/82", 502, Value::Null);
+    handler.handle(Event::Take(direct(80), None)).await;
+    handler.handle(Event::Take(direct(80), None)).await;
+    assert_eq!(kit.server.lines(), ["GET /guilds/100/members/80"], "known for a minute");
+    let groups: Vec<_> = desk.taken.lock().unwrap().drain(..).map(|h| h.groups).collect();
+    assert_eq!(groups, vec![Some(vec!["discord-role:41".to_owned()]); 2]);
+
+    for (user, words) in [(81, "only members"), (82, "say it in the channel")] {
+        handler.handle(Event::Take(direct(user), None)).await;
+        let call = kit.server.calls().pop().unwrap();
+        assert_eq!(call.what, "POST /channels/600/messages");
+        assert!(call.body["content"].as_str().unwrap().contains(words), "{call:?}");
+    }
+    let press = Event::Press { heard: direct(81), id: "k1".to_owned(), ack: ack(true, false), again: None };
+    let (kind, flags, body) = response(&kit, &handler, press).await;
+    assert_eq!((kind, flags & 64), (4, 64));
+    assert!(body["data"]["content"].as_str().unwrap().contains("only members"));
+    assert!(desk.taken.lock().unwrap().is_empty());
+}
+
+/// A desk that never answers.
+struct SlowDesk;
+
+#[async_trait]
+impl Desk for SlowDesk {
+    async fn take(&self, _: Heard) -> Result<(), ChatError> {
+        std::future::pending().await
+    }
+
+    fn press(&self, _: &str, _: &Person) -> Press {
+        Press::Go
+    }
+
+    fn complete(&self, _: &str) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+#[tokio::test]
+async fn of_what_takes_too_long_nothing_certain_is_said() {
+    let kit = kit().await;
+    let handler = Handler { bot: Arc::clone(&kit.discord.bot), desk: Arc::new(SlowDesk), me: 1 };
+    let (_, _, body) = response(&kit, &handler, Event::Take(heard(), Some(ack(true, false)))).await;
+    let words = body["data"]["content"].as_str().unwrap();
+    assert!(words.contains("not certain") && !words.contains("NOT taken"), "{words}");
 }
 
 /// A desk that answers before it has taken.

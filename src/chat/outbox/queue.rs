@@ -51,9 +51,8 @@ impl What {
     /// A question or an outcome. Answers (cards without a key) are not: whoever asked can ask again.
     pub fn must_arrive(&self) -> bool {
         match self {
-            Self::Show(card) => !card.key.is_empty() && (card.asks() || card.settled),
-            Self::Line { how, .. } => matches!(how, How::Call(_)),
-            Self::Answer { .. } => false,
+            Self::Show(card) => !card.key.is_empty() && (!card.actions.is_empty() || card.settled),
+            Self::Line { .. } | Self::Answer { .. } => false,
         }
     }
 
@@ -212,16 +211,22 @@ impl Queue {
     /// Puts the job behind everything else, and what belongs to the same card behind it, in order. Leaves it with
     /// the caller when nothing else waits.
     pub fn put_last(&mut self, job: &mut Option<Job>) {
-        let Some(mine) = job.take_if(|mine| self.jobs.iter().any(|other| other.what.key() != mine.what.key())) else {
+        let Some(mine) = job.take_if(|mine| self.others_than(mine)) else {
             return;
         };
         let key = mine.what.key().to_owned();
         let (same, others): (VecDeque<_>, VecDeque<_>) =
-            std::mem::take(&mut self.jobs).into_iter().partition(|other| other.what.key() == key);
+            std::mem::take(&mut self.jobs).into_iter().partition(|other| !key.is_empty() && other.what.key() == key);
         self.jobs = others;
         self.jobs.push_back(mine);
         self.jobs.extend(same);
         self.under_way = None;
+    }
+
+    /// Does anything wait that does not belong to the same card?
+    pub fn others_than(&self, mine: &Job) -> bool {
+        let is_answer = |what: &What| matches!(what, What::Answer { .. });
+        self.jobs.iter().any(|job| job.what.key() != mine.what.key() || is_answer(&job.what))
     }
 
     /// All lines of one thread become the first of them.

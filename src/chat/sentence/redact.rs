@@ -31,7 +31,8 @@ const PREFIXES: [&str; 22] = [
     "whsec_",
 ];
 /// Words after which a secret follows.
-const ANNOUNCE: [&str; 12] = [
+const ANNOUNCE: [&str; 13] = [
+    "code",
     "password",
     "passwd",
     "passphrase",

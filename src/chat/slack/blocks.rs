@@ -6,7 +6,7 @@
 use slack_morphism::blocks::*;
 use unicode_width::UnicodeWidthStr as _;
 
-use super::mrkdwn::{code, literal, plain};
+use super::mrkdwn::{code, literal, plain, plain_lines};
 use crate::chat::render::sparkline;
 use crate::chat::{Block, Card, CardAction, Form, MetricLine, Tone, clean};
 
@@ -154,7 +154,7 @@ pub(super) fn all_as_text(card: &Card) -> String {
 pub(super) fn modal(form: &Form, metadata: String) -> SlackView {
     let mut blocks = Vec::new();
     if !form.text.trim().is_empty() {
-        let text = SlackBlockPlainText::new(cut(&literal(&form.text), 2800)).with_emoji(false);
+        let text = SlackBlockPlainText::new(cut(&plain_lines(&form.text), 2800)).with_emoji(false);
         blocks.push(SlackSectionBlock::new().with_text(text.into()).into());
     }
     for (i, field) in form.fields.iter().enumerate().take(5) {

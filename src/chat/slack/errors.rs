@@ -67,6 +67,17 @@ impl CallError {
         )
     }
 
+    /// Is the bot, or whoever asked, not where it was to be said?
+    pub fn not_there(&self) -> bool {
+        ["not_in_channel", "channel_not_found", "user_not_in_channel"].iter().any(|name| self.is(name))
+    }
+
+    /// As the port has it, of an answer. It was tried where it was asked for and directly; waiting for an invitation
+    /// would hold up the answers to others.
+    pub fn chat_of_answer(&self) -> ChatError {
+        if self.not_there() { ChatError::hopeless(PLATFORM, self.words()) } else { self.chat() }
+    }
+
     /// As the port has it.
     pub fn chat(&self) -> ChatError {
         match self {
@@ -144,6 +155,10 @@ mod tests {
         for code in ["invalid_auth", "token_revoked", "invalid_blocks"] {
             assert!(refused(code).chat().hopeless, "{code}");
         }
+        for code in ["not_in_channel", "channel_not_found", "user_not_in_channel"] {
+            assert!(refused(code).chat_of_answer().hopeless, "{code}: nobody is invited for the sake of an answer");
+        }
+        assert!(!refused("internal_error").chat_of_answer().hopeless);
         let later = CallError::Limited(Duration::from_secs(7)).chat();
         assert_eq!((later.retry_after, later.hopeless), (Some(Duration::from_secs(7)), false));
     }

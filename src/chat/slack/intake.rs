@@ -24,6 +24,9 @@ const LOOK_FOR: Duration = Duration::from_millis(700);
 /// For the desk to make it durable.
 const TAKE_FOR: Duration = Duration::from_secs(2);
 
+/// Said when the desk did not answer in time: it may have been taken all the same.
+const NOT_CERTAIN: &str = "It is not certain that this was taken: look at `status` before you say it again.";
+
 /// What goes back to Slack at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Ack {
@@ -162,15 +165,14 @@ impl Intake {
                 Err(format!("NOT taken, nothing was done: {}. Say it again in a moment.", error.why))
             }
             Err(_) => {
-                tracing::error!("Something that was said in Slack was not made durable in time.");
-                Err("NOT taken: it could not be written down in time. Look at the status before you say it again."
-                    .to_owned())
+                tracing::error!("It is not certain that something said in Slack was taken: the desk took too long.");
+                Err(NOT_CERTAIN.to_owned())
             }
         }
     }
 
     /// Who it is, as far as Slack says so in time. What it says later is there the next time.
-    async fn about(&self, user: &str) -> (Person, Vec<String>) {
+    async fn about(&self, user: &str) -> (Person, Option<Vec<String>>) {
         let (slack, asked) = (Arc::clone(&self.slack), user.to_owned());
         let (send, found) = oneshot::channel();
         self.errand(async move {
@@ -179,8 +181,8 @@ impl Intake {
             let _ = send.send(about);
         });
         match timeout(LOOK_FOR, found).await {
-            Ok(Ok((name, groups))) => (person(user, name), groups.unwrap_or_default()),
-            _ => (person(user, self.slack.people.known_name(user)), Vec::new()),
+            Ok(Ok((name, groups))) => (person(user, name), groups),
+            _ => (person(user, self.slack.people.known_name(user)), None),
         }
     }
 

@@ -189,7 +189,7 @@ impl Messenger for Slack {
     async fn answer(&self, to: &Value, answer: &Answer) -> Result<(), ChatError> {
         let reply: Reply = serde_json::from_value(to.clone())
             .map_err(|_| ChatError::hopeless(PLATFORM, "the answer is for somebody whom this version cannot read"))?;
-        self.inner.answer(&reply, answer).await.map_err(|e| e.chat())
+        self.inner.answer(&reply, answer).await.map_err(|e| e.chat_of_answer())
     }
 
     async fn listen(&self, desk: Arc<dyn Desk>) -> Result<(), ChatError> {

@@ -9,15 +9,19 @@ use crate::chat::clean;
 /// Seen by nobody, and enough to keep two characters from being read as one thing.
 const BREAK: char = '\u{200b}';
 
-/// For the elements of rich text: Slack reads nothing into them. A `<` that could begin a mention is broken all the
-/// same, for clients that show the text of a notification their own way.
+/// For the elements of rich text: Slack reads nothing into them, and what is copied from them is what was meant.
 pub(super) fn literal(text: &str) -> String {
-    broken(&clean::paragraph(text))
+    clean::paragraph(text)
 }
 
 /// One line for `plain_text` objects: headers, buttons, labels, dialogs. Slack turns `:name:` into an emoji there.
 pub(super) fn plain(text: &str) -> String {
     without_emoji(&broken(&clean::line(text)))
+}
+
+/// The same for `plain_text` of several lines.
+pub(super) fn plain_lines(text: &str) -> String {
+    without_emoji(&broken(&clean::paragraph(text)))
 }
 
 /// For text that is read as mrkdwn: notifications, and what stands beside a mention. Nothing in it is formatted, linked
@@ -97,7 +101,8 @@ fn broken(text: &str) -> String {
     out
 }
 
-/// `:name:` is broken after its first colon; `12:04:31` is a time and stays as it is.
+/// `:name:` is broken after its first colon. Nothing else is: `12:04:31` is a time, and between the colons of an address
+/// stands no name. Only letters between the colons of an IPv6 address cannot be told from one, such as `:cd:`.
 fn without_emoji(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -106,7 +111,8 @@ fn without_emoji(text: &str) -> String {
         out.push(':');
         let name = after.split(':').next().unwrap_or_default();
         let closed = after.len() > name.len() && !name.is_empty();
-        if closed && !name.contains(char::is_whitespace) && name.contains(|c: char| !c.is_ascii_digit()) {
+        let named = name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '+' | '\''));
+        if closed && named && name.contains(|c: char| !c.is_ascii_digit()) {
             out.push(BREAK);
         }
         rest = after;
@@ -142,6 +148,17 @@ mod tests {
     fn a_header_has_no_emoji_and_keeps_times() {
         assert_eq!(plain("a :boom: 12:04:31\nb"), "a :\u{200b}boom: 12:04:31 b");
         assert_eq!(plain("<!here>"), "<\u{200b}!here>");
+        assert_eq!(plain(":+1: :a::skin-tone-2:"), ":\u{200b}+1: :\u{200b}a::\u{200b}skin-tone-2:");
+    }
+
+    #[test]
+    fn an_address_can_be_copied() {
+        for text in ["http://10.0.0.7:9090/a?b=c:d", "see https://x.test: it says why", "[::1]:80", "shop: 3, cart: 4"]
+        {
+            assert_eq!(plain(text), text);
+            assert_eq!(escaped(text), text);
+        }
+        assert_eq!(literal(":tada: <!here> http://x.test:1/a:b"), ":tada: <!here> http://x.test:1/a:b");
     }
 
     #[test]
@@ -174,8 +191,8 @@ mod tests {
         }
 
         #[test]
-        fn no_mention_is_left_in_literal_text(text in "[<>!@#a-z:|^ ]{0,60}") {
-            for out in [literal(&text), plain(&text)] {
+        fn no_mention_is_left_in_plain_text(text in "[<>!@#a-z:|^ ]{0,60}") {
+            for out in [plain_lines(&text), plain(&text)] {
                 prop_assert!(!out.contains("<!") && !out.contains("<@") && !out.contains("<#"));
             }
         }

@@ -30,8 +30,7 @@ type Groups = HashMap<String, Vec<String>>;
 #[derive(Debug, Default)]
 pub(super) struct People {
     names: Mutex<HashMap<String, (String, Instant)>>,
-    /// `None` in it when the workspace does not say.
-    groups: tokio::sync::Mutex<Option<(Instant, Option<Groups>)>>,
+    groups: tokio::sync::Mutex<Option<(Instant, Groups)>>,
 }
 
 impl People {
@@ -75,9 +74,9 @@ impl People {
         let fresh = kept.as_ref().is_some_and(|(at, _)| now.saturating_duration_since(*at) < GROUPS_FOR);
         if !fresh {
             let groups = match all_groups(api).await {
-                Ok(groups) => Some(groups),
-                // Optional: without the scope nobody is in any group.
-                Err(error) if error.is("missing_scope") => None,
+                Ok(groups) => groups,
+                // Optional: without the scope nobody is in any group, nor stays in one from before it was taken away.
+                Err(error) if error.is("missing_scope") => Groups::new(),
                 Err(error) => {
                     tracing::warn!(error = error.words(), "Slack does not tell who is in which group.");
                     // Not kept: the next one who asks tries again.
@@ -86,7 +85,7 @@ impl People {
             };
             *kept = Some((now, groups));
         }
-        let groups = kept.as_ref().and_then(|(_, groups)| groups.as_ref())?;
+        let (_, groups) = kept.as_ref()?;
         Some(groups.get(user).cloned().unwrap_or_default())
     }
 }
@@ -101,18 +100,26 @@ fn name_in(answer: &Value) -> Option<String> {
 async fn all_groups(api: &Api) -> Result<Groups, CallError> {
     let answer = api.get("usergroups.list", &[("include_users", "true")]).await?;
     let mut of = Groups::new();
-    let listed = answer.get("usergroups").and_then(Value::as_array).into_iter().flatten().take(MOST_GROUPS);
-    for group in listed {
+    let (mut asked, mut left_out) = (0, 0);
+    for group in answer.get("usergroups").and_then(Value::as_array).into_iter().flatten() {
         let Some(id) = group.get("id").and_then(Value::as_str).filter(|id| is_id(id, &['S'])) else { continue };
         let users = match group.get("users") {
             Some(users) => users.clone(),
+            None if asked == MOST_GROUPS => {
+                left_out += 1;
+                continue;
+            }
             None => {
+                asked += 1;
                 api.get("usergroups.users.list", &[("usergroup", id)]).await?.get("users").cloned().unwrap_or_default()
             }
         };
         for user in users.as_array().into_iter().flatten().filter_map(Value::as_str) {
             of.entry(user.to_owned()).or_default().push(format!("slack-group:{id}"));
         }
+    }
+    if left_out > 0 {
+        tracing::warn!(left_out, "Slack has more groups than are asked for one by one; nobody is seen in the others.");
     }
     Ok(of)
 }

@@ -92,7 +92,7 @@ impl Inner {
             return self.after_show(card, posted.with(&shown, tried), &fitted).await;
         }
         // About to be posted: whoever finds this later does not know whether it was.
-        self.places.keep(&card.key, &Posted { channel: self.channel.clone(), ..Posted::default() });
+        self.places.keep(&card.key, &Posted { channel: self.channel.clone(), at: now, ..Posted::default() });
         let to = json!({
             "channel": self.channel,
             "metadata": {"event_type": CARD_EVENT, "event_payload": {"key": card.key}},
@@ -220,8 +220,9 @@ impl Inner {
         let sent = self.send(method, Value::Object(to), &fallback, &fitted, card).await;
         let (shown, channel) = match sent {
             Ok(shown) => (shown, reply.channel.clone()),
-            // `/suture` can be typed where the bot is not; the answer then comes directly.
-            Err(error) if !reply.direct && not_there(&error) => {
+            // `/suture` can be typed where the bot is not, in a conversation of two people as well; the answer then
+            // comes directly.
+            Err(error) if error.not_there() => {
                 let to = json!({"channel": reply.user});
                 let shown = self.send("chat.postMessage", to, &fallback, &fitted, card).await?;
                 let channel = shown.channel.clone().unwrap_or_default();
@@ -254,7 +255,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Tells one person something, for their eyes only. It is tried once.
+    /// Tells one person something, for their eyes only: once where they are, and directly where the bot is not.
     pub(super) async fn tell(&self, reply: &Reply, words: &str) {
         let mut to = json!({"channel": reply.channel, "user": reply.user, "text": escaped(words)});
         let method = if reply.direct { "chat.postMessage" } else { "chat.postEphemeral" };
@@ -264,7 +265,12 @@ impl Inner {
         if let (Some(map), true) = (to.as_object_mut(), reply.direct) {
             map.remove("user");
         }
-        if let Err(error) = self.api.post(method, &to).await {
+        let mut told = self.api.post(method, &to).await;
+        if told.as_ref().is_err_and(CallError::not_there) {
+            let direct = json!({"channel": reply.user, "text": escaped(words)});
+            told = self.api.post("chat.postMessage", &direct).await;
+        }
+        if let Err(error) = told {
             tracing::error!(error = error.words(), words, "Somebody could not be told that something was not done.");
         }
     }
@@ -477,7 +483,7 @@ fn rest_file(rest: &str) -> File {
     File {
         name: "rest-of-the-card.txt".to_owned(),
         title: "The rest of this card".to_owned(),
-        bytes: literal(rest).replace('\u{200b}', "").into_bytes(),
+        bytes: literal(rest).into_bytes(),
     }
 }
 
@@ -487,10 +493,6 @@ fn bad_blocks(error: &CallError) -> bool {
 
 fn no_thread(error: &CallError) -> bool {
     error.is("cannot_reply_to_message") || error.is("thread_not_found")
-}
-
-fn not_there(error: &CallError) -> bool {
-    ["not_in_channel", "channel_not_found", "user_not_in_channel"].iter().any(|code| error.is(code))
 }
 
 fn is_image(block: &SlackBlock) -> bool {

@@ -72,7 +72,7 @@ fn a_command_that_looks_is_heard_as_a_line_and_answered_in_private() {
     assert_eq!(heard.said, Said::Line("incidents".to_owned()));
     assert_eq!(heard.delivery, "900");
     assert_eq!(heard.by, Person::new("discord:80", "Anna B."));
-    assert_eq!(heard.groups, ["discord-role:41", "discord-role:42"]);
+    assert_eq!(heard.groups.unwrap(), ["discord-role:41", "discord-role:42"]);
     assert_eq!(heard.place, Place { channel: "200".to_owned(), card: None, direct: false, aloud: false });
     assert_eq!(ack, Ack { id: 900, token: "secret-token".to_owned(), private: true, in_place: false });
     let reply: Reply = serde_json::from_value(heard.reply).unwrap();
@@ -173,7 +173,7 @@ fn a_message_that_names_the_bot_is_a_line() {
     let Event::Take(heard, None) = said(|m| m["content"] = json!("<@1> approve INC-7 ")) else { panic!() };
     assert_eq!(heard.said, Said::Line("approve INC-7".to_owned()));
     assert_eq!((heard.delivery.as_str(), heard.by.name.as_str()), ("700", "Anna"));
-    assert_eq!(heard.groups, ["discord-role:41"]);
+    assert_eq!(heard.groups.unwrap(), ["discord-role:41"]);
     let in_thread = said(|m| {
         m["content"] = json!("<@!1> why?");
         m["channel_id"] = json!("700");
@@ -190,7 +190,7 @@ fn a_direct_message_needs_no_mention() {
         m["member"] = Value::Null;
     });
     let Event::Take(heard, None) = direct else { panic!() };
-    assert!(heard.place.direct && heard.groups.is_empty());
+    assert!(heard.place.direct && heard.groups.is_none());
     assert_eq!(heard.said, Said::Line("status".to_owned()));
 }
 

@@ -116,7 +116,8 @@ async fn lines_go_into_the_card_s_thread() {
     assert_eq!(posted[0]["text"], "INC-7: early");
     assert_eq!(posted[2]["thread_ts"], "1503435956.000002");
     assert_eq!(posted[2]["reply_broadcast"], true);
-    assert!(!posted[2].to_string().contains("<@U1>"), "a reason calls nobody");
+    assert_eq!(posted[2]["text"], "resolved &lt;@\u{200b}U1&gt;", "a reason calls nobody");
+    assert_eq!(posted[2]["blocks"][0]["type"], "rich_text", "nothing is read into these");
 }
 
 #[tokio::test]
@@ -182,6 +183,21 @@ async fn where_the_bot_is_not_the_answer_comes_directly() {
     let answer = Answer { card: card("", "status"), private: true, file: None, ..Answer::default() };
     case.slack.answer(&reply(|_| {}), &answer).await.unwrap();
     assert_eq!(case.server.calls("chat.postMessage")[0]["channel"], "U024BE7LH");
+}
+
+#[tokio::test]
+async fn between_two_people_the_answer_comes_directly_or_not_at_all() {
+    let case = Case::new().await;
+    let answer = Answer { card: card("", "status"), private: true, file: None, ..Answer::default() };
+    let between = reply(|r| (r.channel, r.direct) = ("D099999999".to_owned(), true));
+    case.server.refuse("chat.postMessage", "channel_not_found");
+    case.slack.answer(&between, &answer).await.unwrap();
+    let posted = case.server.calls("chat.postMessage");
+    assert_eq!((&posted[0]["channel"], &posted[1]["channel"]), (&json!("D099999999"), &json!("U024BE7LH")));
+    for _ in 0..2 {
+        case.server.refuse("chat.postMessage", "channel_not_found");
+    }
+    assert!(case.slack.answer(&between, &answer).await.unwrap_err().hopeless, "it must not hold up others");
 }
 
 #[tokio::test]
