@@ -1,5 +1,7 @@
 //! The life cycle by properties: whatever happens in whatever order, what must never be never is.
 
+mod approvals;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
