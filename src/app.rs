@@ -10,6 +10,8 @@ mod commands;
 mod components;
 mod control;
 mod desk;
+#[cfg(feature = "kubernetes")]
+mod discover;
 mod feedback;
 mod healer;
 mod people;
@@ -26,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+pub(crate) use build::{pool, remote_actuators};
 pub use chaos::Injector;
 pub use commands::Reply;
 pub use control::{ControlError, SOCKET, ask};
@@ -33,8 +36,8 @@ pub use control::{ControlError, SOCKET, ask};
 use crate::chat::outbox::{Outbox, OutboxSettings, OutboxWorker};
 use crate::chat::{Desk, Messenger, Store};
 use crate::collect::SourceError;
-use crate::config::{Config, ConfigErrors};
-use crate::engine::{Actuators, Board, Engine, JournalError, Runner, Stages, Standing};
+use crate::config::{Config, ConfigErrors, Live, ServiceConfig};
+use crate::engine::{Actuators, Board, Engine, JournalError, Roster, Runner, Stages, Standing};
 use crate::ledger::{Ledger, LedgerError, Storage, Views};
 use crate::model::{Clock, Fact, IncidentId, Person, ServiceId, SystemClock, TargetId};
 use crate::supervise::{GivenUp, Supervisor, drained};
@@ -129,7 +132,7 @@ pub enum AppError {
 pub(in crate::app) struct Shared {
     pub engine: Arc<Engine>,
     pub board: Arc<Board>,
-    pub config: Arc<Config>,
+    pub live: Arc<Live>,
     pub registry: Arc<registry::Registry>,
     pub views: Arc<Views>,
     pub storage: Arc<dyn Storage>,
@@ -150,6 +153,13 @@ pub(in crate::app) struct Shared {
     pub reader: Option<crate::chat::sentence::Reader>,
 }
 
+impl Shared {
+    /// The config of this moment.
+    pub fn config(&self) -> Arc<Config> {
+        self.live.get()
+    }
+}
+
 /// A whole Suture, built and not yet running.
 pub struct App {
     shared: Arc<Shared>,
@@ -159,6 +169,9 @@ pub struct App {
     clock: Arc<dyn Clock>,
     outbox_workers: Vec<OutboxWorker>,
     sd_urls: Arc<BTreeMap<TargetId, String>>,
+    pool: crate::collect::Pool,
+    #[cfg(feature = "kubernetes")]
+    roster: Arc<Roster>,
     #[cfg(feature = "local")]
     locals: Vec<build::Local>,
 }
@@ -221,7 +234,9 @@ pub fn platforms(config: &Config) -> Vec<Made> {
 /// # Errors
 /// In words that name the person, and nothing of the secret.
 pub fn check_people(config: &Config) -> Result<usize, String> {
-    people::People::new(Arc::new(config.clone())).map(|_| config.people.len()).map_err(|e| e.to_string())
+    people::People::new(Arc::new(Live::new(Arc::new(config.clone()))))
+        .map(|_| config.people.len())
+        .map_err(|e| e.to_string())
 }
 
 /// `1 rule`, `5 playbooks`.
@@ -234,7 +249,7 @@ fn names(shared: &Weak<Shared>, wanted: &crate::chat::complete::Wanted) -> Vec<S
     let Some(shared) = shared.upgrade() else { return Vec::new() };
     let state = shared.engine.state();
     match wanted {
-        Wanted::Services => shared.config.services.iter().map(|s| s.name.to_string()).collect(),
+        Wanted::Services => shared.config().services.iter().map(|s| s.name.to_string()).collect(),
         Wanted::Metrics(service) => {
             let last = |board: &mut crate::engine::ServiceBoard| board.samples.back().map(|s| s.values.clone());
             let values = shared.board.with(&ServiceId(service.clone()), last).unwrap_or_default();
@@ -263,6 +278,7 @@ impl App {
         say: &(dyn Fn(&str) + Send + Sync),
     ) -> Result<Self, AppError> {
         let config = Arc::new(config);
+        let live = Arc::new(Live::new(Arc::clone(&config)));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let data_dir = config.suture.data_dir.clone();
 
@@ -280,11 +296,15 @@ impl App {
         let (locals, sd_urls) = build::start_locals(&config, exe, &data_dir, &mut actuators, say).await?;
         #[cfg(not(feature = "local"))]
         let (sd_urls, _) = (BTreeMap::new(), (exe, &mut actuators));
+        let pool = build::pool(&config);
+        for actuator in build::remote_actuators(&config, &pool) {
+            actuators.add(actuator);
+        }
 
         let board = Arc::new(Board::default());
         let shown = Arc::default();
         let store: Arc<dyn Store> = Arc::new(desk::Keep(Arc::clone(&opened.views)));
-        let people = Arc::new(people::People::new(Arc::clone(&config))?);
+        let people = Arc::new(people::People::new(Arc::clone(&live))?);
         let buttons = Arc::new(desk::Buttons::open(Arc::clone(&store), Arc::clone(&clock)));
         for (name, made) in build::platforms(&config, &store, &clock) {
             messengers.push(made.map_err(|why| AppError::System { what: format!("[chat.{name}]"), why })?);
@@ -293,9 +313,9 @@ impl App {
         let (outbox, outbox_workers) = Outbox::with_store(messengers.clone(), &settings, Some(Arc::clone(&store)));
         let stamps = Arc::clone(&buttons);
         outbox.set_stamp(Box::new(move |card| stamps.stamp(card)));
-        let policies = config.services.iter().map(|s| (s.name.clone(), s.policy())).collect();
+        let policies = build::policies_of(&config);
         let listener = build::card_listener(
-            Arc::clone(&config),
+            Arc::clone(&live),
             Arc::clone(&board),
             Arc::clone(&clock),
             outbox.clone(),
@@ -307,12 +327,12 @@ impl App {
         build::record_start(&engine, &config, &found, &opened).await?;
         registry.take(found);
 
-        let services = config.services.iter().map(|s| (s.name.clone(), s.targets.clone())).collect();
+        let roster = Arc::new(Roster::from(build::targets_of(&config)));
         let stages = Stages {
-            healer: Arc::new(healer::CatalogHealer { registry: Arc::clone(&registry), config: Arc::clone(&config) }),
+            healer: Arc::new(healer::CatalogHealer { registry: Arc::clone(&registry), live: Arc::clone(&live) }),
             actuators,
             permits: Arc::new(healer::ConfigPermits(Arc::clone(&config))),
-            services: Arc::new(services),
+            services: Arc::clone(&roster),
             board: Arc::clone(&board),
         };
         let runner = Runner::new(Arc::clone(&engine), stages);
@@ -321,7 +341,7 @@ impl App {
         let shared = Arc::new(Shared {
             engine,
             board,
-            config,
+            live,
             registry,
             views: opened.views,
             storage: opened.storage,
@@ -345,6 +365,9 @@ impl App {
             clock,
             outbox_workers,
             sd_urls: Arc::new(sd_urls),
+            pool,
+            #[cfg(feature = "kubernetes")]
+            roster,
             #[cfg(feature = "local")]
             locals,
         })
@@ -432,26 +455,46 @@ impl App {
         let listener = control::listen(&self.shared.data_dir)?;
         let (shared, drain) = (Arc::clone(&self.shared), supervisor.drain_signal());
         supervisor.keep("control", move || control::serve(Arc::clone(&listener), Arc::clone(&shared), drain.clone()));
-        for service in &self.shared.config.services {
-            let watcher = watch::Watcher {
-                service: Arc::new(service.clone()),
-                engine: Arc::clone(&self.shared.engine),
-                board: Arc::clone(&self.shared.board),
-                views: Arc::clone(&self.shared.views),
-                clock: Arc::clone(&self.clock),
-                sources: build::source_maker(Arc::clone(&self.sd_urls)),
-            };
-            let drain = supervisor.drain_signal();
+        let file = self.shared.config();
+        let watcher = self.make_watcher();
+        for service in &file.services {
+            let (watcher, drain) = (watcher(service), supervisor.drain_signal());
             supervisor.keep(&format!("watch-{}", service.name), move || watcher.clone().run(drain.clone()));
         }
+        #[cfg(feature = "kubernetes")]
+        if !file.discover.is_empty() {
+            let discovery = discover::Discovery {
+                shared: Arc::clone(&self.shared),
+                file,
+                clusters: self.pool.clusters.clone(),
+                roster: Arc::clone(&self.roster),
+                watcher: Arc::new(watcher),
+            };
+            let drain = supervisor.drain_signal();
+            supervisor.keep("discover", move || discovery.clone().run(drain.clone()));
+        }
         Ok(())
+    }
+
+    /// Makes what watches a service.
+    fn make_watcher(&self) -> impl Fn(&ServiceConfig) -> watch::Watcher + Send + Sync + 'static {
+        let (shared, clock) = (Arc::clone(&self.shared), Arc::clone(&self.clock));
+        let sources = build::source_maker(Arc::clone(&self.sd_urls), self.pool.clone());
+        move |service| watch::Watcher {
+            service: Arc::new(service.clone()),
+            engine: Arc::clone(&shared.engine),
+            board: Arc::clone(&shared.board),
+            views: Arc::clone(&shared.views),
+            clock: Arc::clone(&clock),
+            sources: Arc::clone(&sources),
+        }
     }
 
     /// After a restart: what is still open is shown again, so that nobody has to know that there was one; and how it ended,
     /// where that was never delivered.
     fn show_open_incidents(&self) {
         let (state, now) = (self.shared.engine.state(), self.clock.now());
-        let card = |incident| cards::incident_card(&state, &self.shared.config, &self.shared.board, incident, now);
+        let card = |incident| cards::incident_card(&state, &self.shared.config(), &self.shared.board, incident, now);
         for incident in state.incidents.values() {
             if incident.is_open() {
                 let muted = state.mutes.get(&incident.service).is_some_and(|until| *until > now);
@@ -473,7 +516,7 @@ impl App {
         if !self.shared.outbox.flush(LAST_WORDS).await {
             tracing::warn!("the chat did not take everything that was still to be said");
         }
-        supervisor.drain(self.shared.config.suture.stop_within).await;
+        supervisor.drain(self.shared.config().suture.stop_within).await;
         let stopped = Fact::Stopped { reason: reason.to_owned() };
         if let Err(error) = self.shared.engine.note(None, None, stopped).await {
             tracing::error!(%error, "the end could not be recorded");
@@ -535,7 +578,7 @@ async fn late_cards(
         let muted = |service| state.mutes.get(service).is_some_and(|until| *until > now);
         for incident in state.incidents.values().filter(|i| i.is_open() && now.since(i.opened_at) > PLAN_WITHIN) {
             if !muted(&incident.service) && shown.insert(incident.id) {
-                shared.outbox.show(&cards::incident_card(&state, &shared.config, &shared.board, incident, now));
+                shared.outbox.show(&cards::incident_card(&state, &shared.config(), &shared.board, incident, now));
             }
         }
     }

@@ -2,6 +2,8 @@
 
 pub mod model;
 
+pub mod platform;
+
 pub mod collect;
 
 pub mod detect;

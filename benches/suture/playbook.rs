@@ -40,7 +40,7 @@ pub fn two_workers() -> TargetState {
         min_replicas: 1,
         max_replicas: 6,
         instances: (1..=2).map(instance).collect(),
-        cache_ttl_ms: None,
+        ..TargetState::default()
     }
 }
 

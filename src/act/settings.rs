@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{TargetId, duration_text};
+use std::path::PathBuf;
+
+use crate::model::{SecretRef, TargetId, duration_text};
+use crate::platform::AwsSettings;
 
 /// A `[[target]]` table of kind `local:`: a command that runs in several processes behind a balancer on this machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,4 +81,153 @@ fn ten_seconds() -> Duration {
 }
 fn five_seconds() -> Duration {
     Duration::from_secs(5)
+}
+fn ten_minutes() -> Duration {
+    Duration::from_secs(600)
+}
+fn thirty_minutes() -> Duration {
+    Duration::from_secs(1800)
+}
+
+/// A `[[target]]` table of kind `k8s:`. The name says what: `k8s:prod/deployment/web`, `k8s:prod/statefulset/db`,
+/// `k8s:prod/httproute/web`, `k8s:prod/virtualservice/web`, `k8s:prod/destinationrule/web`, `k8s:prod/configmap/web`,
+/// `k8s:node/worker-1`; in front of it a cluster's name, where there are several: `k8s:east/prod/deployment/web`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KubernetesSettings {
+    /// `k8s:prod/deployment/web`.
+    pub name: TargetId,
+    /// Never fewer.
+    #[serde(default = "one")]
+    pub min_replicas: u32,
+    /// Never more; where an autoscaler owns the workload and this is left out, its own bound.
+    #[serde(default)]
+    pub max_replicas: Option<u32>,
+    /// How long a change may take to be in effect.
+    #[serde(default = "ten_minutes", with = "duration_text")]
+    pub ready_within: Duration,
+    /// ConfigMaps: the keys that may be set. None: nothing is.
+    #[serde(default)]
+    pub keys: Vec<String>,
+    /// ConfigMaps: the key whose value is the lifetime of cached answers, and the unit of that number.
+    #[serde(default)]
+    pub ttl_key: Option<String>,
+    /// The unit of that number.
+    #[serde(default)]
+    pub ttl_unit: TtlUnit,
+}
+
+impl KubernetesSettings {
+    /// What holds for a target that has no table of its own.
+    #[must_use]
+    pub fn of(name: TargetId) -> Self {
+        Self {
+            name,
+            min_replicas: one(),
+            max_replicas: None,
+            ready_within: ten_minutes(),
+            keys: Vec::new(),
+            ttl_key: None,
+            ttl_unit: TtlUnit::default(),
+        }
+    }
+}
+
+/// What a stored lifetime counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TtlUnit {
+    /// Seconds.
+    #[default]
+    Seconds,
+    /// Milliseconds.
+    Milliseconds,
+}
+
+/// A `[[target]]` table of kind `asg:`: an EC2 Auto Scaling group. The name behind the colon is the group's.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AsgSettings {
+    /// `asg:web`.
+    pub name: TargetId,
+    /// The group's own name, where it has characters that a target's name cannot have.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// Which account and region.
+    #[serde(default)]
+    pub aws: AwsSettings,
+    /// How long a change may take to be in effect.
+    #[serde(default = "thirty_minutes", with = "duration_text")]
+    pub ready_within: Duration,
+}
+
+impl AsgSettings {
+    /// What holds for a target that has no table of its own.
+    #[must_use]
+    pub fn of(name: TargetId) -> Self {
+        Self { name, group: None, aws: AwsSettings::default(), ready_within: thirty_minutes() }
+    }
+}
+
+/// A `[[target]]` table of kind `elb:`: the target groups that a listener, or one rule of it, forwards to by weight.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ElbSettings {
+    /// `elb:web`.
+    pub name: TargetId,
+    /// The ARN of a listener: its default action is changed.
+    #[serde(default)]
+    pub listener: Option<String>,
+    /// The ARN of a listener's rule: its action is changed.
+    #[serde(default)]
+    pub rule: Option<String>,
+    /// Which account and region.
+    #[serde(default)]
+    pub aws: AwsSettings,
+}
+
+/// A `[[target]]` table of kind `haproxy:`: a backend, through HAProxy's runtime API. The name behind the colon is the
+/// backend's.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HaproxySettings {
+    /// `haproxy:be_shop`.
+    pub name: TargetId,
+    /// The runtime socket, with `level admin`. Relative to the config file.
+    #[serde(default)]
+    pub socket: Option<PathBuf>,
+    /// The same over TCP, on this machine only: nobody asks for a password there.
+    #[serde(default)]
+    pub address: Option<SocketAddr>,
+    /// How long one command may take.
+    #[serde(default = "five_seconds", with = "duration_text")]
+    pub timeout: Duration,
+    /// How long a drain may take until no connection is left. Then the drain stands, and who waits is told.
+    #[serde(default = "ten_seconds", with = "duration_text")]
+    pub drain_within: Duration,
+}
+
+/// A `[[target]]` table of kind `redis:`: a Redis server, or one that speaks its protocol.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RedisSettings {
+    /// `redis:cache`.
+    pub name: TargetId,
+    /// `redis://127.0.0.1:6379/0`, `rediss://` with TLS, `redis+unix:///run/redis.sock`. No password in it.
+    pub url: String,
+    /// The user, where there are users (ACL).
+    #[serde(default)]
+    pub username: Option<String>,
+    /// Where the password is.
+    #[serde(default)]
+    pub password: Option<SecretRef>,
+    /// The key whose value is the lifetime of cached answers: the service has to read it.
+    #[serde(default)]
+    pub ttl_key: Option<String>,
+    /// The unit of that number.
+    #[serde(default)]
+    pub ttl_unit: TtlUnit,
+    /// How long one command may take.
+    #[serde(default = "five_seconds", with = "duration_text")]
+    pub timeout: Duration,
 }

@@ -9,22 +9,22 @@ use async_trait::async_trait;
 use super::registry::Survey;
 use super::watch::MakeSources;
 use super::{AppError, Made, cards};
+use crate::act::Actuator;
 use crate::chat::outbox::Outbox;
 #[cfg(feature = "sentence")]
 use crate::chat::sentence::{Reader, ReaderSettings};
 use crate::chat::{Messenger, Store};
-use crate::collect::{self, SourceSettings};
+use crate::collect::{self, Making, Pool, SourceSettings};
 #[cfg(feature = "discord")]
 use crate::config::DiscordSettings;
 #[cfg(feature = "slack")]
 use crate::config::SlackSettings;
-#[cfg(feature = "local")]
 use crate::config::TargetConfig;
-use crate::config::{Config, lines_for_all};
+use crate::config::{Config, Live, lines_for_all};
 use crate::engine::{Actuators, Board, Engine, Journal, JournalError, Listener};
 use crate::incident::{Phase, State};
 use crate::ledger::{self, Disk, Ledger, Options, Storage, Views};
-use crate::model::{ActionKind, Clock, Event, Fact, IncidentId, Role, TargetId, in_words};
+use crate::model::{ActionKind, Clock, Event, Fact, IncidentId, Policy, Role, ServiceId, TargetId, in_words};
 
 /// The ledger as the engine's journal.
 pub(super) struct LedgerJournal(pub Ledger);
@@ -132,7 +132,13 @@ pub(super) async fn start_locals(
     use crate::act::local::{LocalActuator, LocalProcess, Timeouts};
     let dir = data_dir.join("local");
     let (mut locals, mut sd_urls, mut sockets) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
-    for TargetConfig::Local(settings) in &config.targets {
+    let all = || {
+        config.targets.iter().filter_map(|target| match target {
+            TargetConfig::Local(settings) => Some(settings),
+            _ => None,
+        })
+    };
+    for settings in all() {
         let process = LocalProcess::spawn(exe, settings, &dir, !settings.outlive).await?;
         let how = if process.adopted { "found running" } else { "started" };
         say(&format!("{} is {how}: {} workers behind http://{}", settings.name, settings.workers, process.balancer));
@@ -144,14 +150,75 @@ pub(super) async fn start_locals(
         locals.push(Local { target: settings.name.clone(), process, outlive: settings.outlive });
     }
     if !sockets.is_empty() {
-        let all = config.targets.iter().map(|TargetConfig::Local(settings)| settings);
-        actuators.add(Arc::new(LocalActuator::new(sockets, Timeouts::covering(all))));
+        actuators.add(Arc::new(LocalActuator::new(sockets, Timeouts::covering(all()))));
     }
     Ok((locals, sd_urls))
 }
 
+/// What the sources and the targets of this config have in common. Nothing is connected yet.
+pub(crate) fn pool(config: &Config) -> Pool {
+    let _ = config;
+    Pool {
+        #[cfg(feature = "kubernetes")]
+        clusters: crate::platform::kubernetes::Clusters::new(&config.clusters, config.base()),
+        ..Pool::default()
+    }
+}
+
+/// The adapters of all targets that are not of this machine's own making.
+pub(crate) fn remote_actuators(config: &Config, pool: &Pool) -> Vec<Arc<dyn Actuator>> {
+    let _ = pool;
+    let mut by_kind: BTreeMap<&str, Vec<&TargetConfig>> = BTreeMap::new();
+    for target in &config.targets {
+        by_kind.entry(target.id().kind()).or_default().push(target);
+    }
+    /// The settings of one kind.
+    macro_rules! settings {
+        ($targets:expr, $kind:ident) => {
+            $targets
+                .iter()
+                .filter_map(|target| match target {
+                    TargetConfig::$kind(settings) => Some(settings.clone()),
+                    _ => None,
+                })
+                .collect()
+        };
+    }
+    let mut actuators: Vec<Arc<dyn Actuator>> = Vec::new();
+    for (kind, targets) in by_kind {
+        let actuator: Option<Arc<dyn Actuator>> = match kind {
+            #[cfg(feature = "kubernetes")]
+            "k8s" => Some(Arc::new(crate::act::kubernetes::KubernetesActuator::new(
+                settings!(targets, Kubernetes),
+                pool.clusters.clone(),
+            ))),
+            #[cfg(feature = "aws")]
+            "asg" => Some(Arc::new(crate::act::aws::AsgActuator::new(settings!(targets, Asg), pool.accounts.clone()))),
+            #[cfg(feature = "aws")]
+            "elb" => Some(Arc::new(crate::act::aws::ElbActuator::new(settings!(targets, Elb), pool.accounts.clone()))),
+            #[cfg(feature = "haproxy")]
+            "haproxy" => Some(Arc::new(crate::act::haproxy::HaproxyActuator::new(settings!(targets, Haproxy)))),
+            #[cfg(feature = "redis")]
+            "redis" => Some(Arc::new(crate::act::redis::RedisActuator::new(settings!(targets, Redis)))),
+            _ => None,
+        };
+        actuators.extend(actuator);
+    }
+    actuators
+}
+
+/// The targets of each service.
+pub(super) fn targets_of(config: &Config) -> BTreeMap<ServiceId, Vec<TargetId>> {
+    config.services.iter().map(|s| (s.name.clone(), s.targets.clone())).collect()
+}
+
+/// What the incident machine needs to know of each service.
+pub(super) fn policies_of(config: &Config) -> BTreeMap<ServiceId, Policy> {
+    config.services.iter().map(|s| (s.name.clone(), s.policy())).collect()
+}
+
 /// Makes the sources of a service, with `discover = "local:shop"` replaced by the address that stands for it.
-pub(super) fn source_maker(sd_urls: Arc<BTreeMap<TargetId, String>>) -> MakeSources {
+pub(super) fn source_maker(sd_urls: Arc<BTreeMap<TargetId, String>>, pool: Pool) -> MakeSources {
     Arc::new(move |service| {
         service
             .sources
@@ -164,7 +231,12 @@ pub(super) fn source_maker(sd_urls: Arc<BTreeMap<TargetId, String>>) -> MakeSour
                 {
                     scrape.discover = Some(url.clone());
                 }
-                collect::build(&settings, service.timeout)
+                let making = Making {
+                    timeout: collect::deadline(service.interval, service.timeout),
+                    interval: service.interval,
+                    pool: pool.clone(),
+                };
+                collect::build(&settings, &making)
             })
             .collect()
     })
@@ -248,13 +320,14 @@ pub(super) fn reader(config: &Config) -> Result<Option<Reader>, AppError> {
 /// The first moments are passed over: rules and dry run answer within a fraction of a second as a rule, and a card
 /// with its plan says more than three in a row. `late_cards` shows those that take longer.
 pub(super) fn card_listener(
-    config: Arc<Config>,
+    live: Arc<Live>,
     board: Arc<Board>,
     clock: Arc<dyn Clock>,
     outbox: Outbox,
     shown: Arc<Mutex<BTreeSet<IncidentId>>>,
 ) -> Listener {
     Box::new(move |state, events| {
+        let config = live.get();
         let mut touched: BTreeSet<IncidentId> = events.iter().filter_map(|e| e.incident).collect();
         // What may be done with a question depends on these.
         for event in events {
@@ -276,6 +349,10 @@ pub(super) fn card_listener(
             if (begins || muted) && !shown.contains(&incident.id) {
                 quiet.insert(incident.id);
                 continue;
+            }
+            // What stands there is kept true, without a sound.
+            if muted {
+                quiet.insert(incident.id);
             }
             shown.insert(incident.id);
             outbox.show(&cards::incident_card(state, &config, &board, incident, clock.now()));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::feedback;
 use crate::chat::cards::{Approvals, IncidentCard, PlanPart};
 use crate::chat::chart::{Chart, Mark, MarkKind};
-use crate::chat::{Button, Card, CardAction, Field, Tone};
+use crate::chat::{Button, Card, CardAction, Field, PlanShown, Tone};
 use crate::config::Config;
 use crate::decide::{self, Hold};
 use crate::engine::Board;
@@ -65,7 +65,7 @@ pub(super) fn incident_card(
     }
     .card();
     card.picture = picture(state, config, board, incident, end);
-    card.plan = incident.question.as_ref().map(|question| question.digest);
+    card.plan = incident.question.as_ref().map(|q| PlanShown { incident: incident.id, digest: q.digest });
     card
 }
 
@@ -105,7 +105,7 @@ fn plan_part(incident: &Incident, last: Option<&Run>, policy: Option<&Policy>, n
     if let (Some(question), Some(policy)) = (&incident.question, policy) {
         part.approvals = Some(Approvals {
             names: question.approvals.iter().map(|p| p.name.clone()).collect(),
-            needed: policy.approval.quorum,
+            needed: policy.approval.quorum_for(plan),
         });
         part.who_may = who_may(policy);
         let kinds: Vec<_> = policy.approval.codes_for(plan).iter().map(ToString::to_string).collect();
@@ -232,7 +232,7 @@ fn timings(incident: &Incident, last: Option<&Run>) -> Vec<(String, Duration)> {
 fn actions(incident: &Incident, last: Option<&Run>, mode: Mode) -> Vec<CardAction> {
     let id = incident.id;
     let reason = |label: &str, optional: bool| Field {
-        name: "reason".to_owned(),
+        name: Field::REASON.to_owned(),
         label: label.to_owned(),
         optional,
         long: true,

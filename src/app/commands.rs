@@ -98,7 +98,7 @@ async fn carry_out(shared: &Arc<Shared>, asked: &Asked, command: Command) -> Res
         Command::Incidents => Ok(Reply::Card(incidents(&state))),
         Command::Show { incident } => {
             let incident = state.incidents.get(&incident).ok_or_else(|| Refusal::NoIncident(incident).to_string())?;
-            let mut card = incident_card(&state, &shared.config, &shared.board, incident, shared.engine.now());
+            let mut card = incident_card(&state, &shared.config(), &shared.board, incident, shared.engine.now());
             // Asked for: shown whole, as a message of its own.
             card.key.clear();
             card.blocks.extend(history(shared, incident));
@@ -269,7 +269,8 @@ fn proposal(
     if shared.registry.catalog().playbook(&playbook).is_none() {
         return Err(format!("there is no playbook `{playbook}`; `playbooks` lists them"));
     }
-    let service = service.and_then(|service| shared.config.service(service));
+    let config = shared.config();
+    let service = service.and_then(|service| config.service(service));
     if service.is_some_and(|s| !s.uses_playbook(&playbook)) {
         return Err(format!("the config does not let playbook `{playbook}` heal this service"));
     }
@@ -286,6 +287,7 @@ async fn dry_run(shared: &Shared, service: &ServiceId, proposal: &Proposal) -> R
         true => Block::Text("It would change nothing.".to_owned()),
         false => Block::Diff(part.diff),
     });
+    blocks.extend(part.notes.iter().map(|note| Block::Field("Note".to_owned(), note.clone())));
     blocks.push(Block::Field("Can be undone".to_owned(), part.undoable));
     blocks.push(Block::Field("May at most".to_owned(), part.may.join("; ")));
     let args: String = plan.args.iter().map(|(key, value)| format!(" {key}={value}")).collect();
@@ -320,10 +322,11 @@ fn told(events: &[Event]) -> String {
 
 fn status(shared: &Shared, state: &State, one: Option<&ServiceId>) -> Result<Card, String> {
     if let Some(service) = one {
-        let known = shared.config.service(service).ok_or_else(|| Refusal::NoService(service.clone()).to_string())?;
+        let config = shared.config();
+        let known = config.service(service).ok_or_else(|| Refusal::NoService(service.clone()).to_string())?;
         return Ok(pages::answer(&format!("status · {service}"), service_blocks(shared, state, known)));
     }
-    let rows: Vec<_> = shared.config.services.iter().map(|s| row(shared, state, s)).collect();
+    let rows: Vec<_> = shared.config().services.iter().map(|s| row(shared, state, s)).collect();
     let mut card = pages::status(&rows, state.halted.as_deref());
     for (platform, why) in shared.outbox.away() {
         let words = format!("{platform} takes no messages now: {why}.");
@@ -355,7 +358,7 @@ fn row(shared: &Shared, state: &State, service: &ServiceConfig) -> ServiceRow {
             service: service.name.clone(),
             state: open.map_or(judged, |i| format!("{} {}", i.id, i.phase.words())),
             bad: open.is_some(),
-            mode: mode_of(state, &shared.config, &service.name),
+            mode: mode_of(state, &shared.config(), &service.name),
             risk: board.reading.as_ref().map(|r| r.risk),
             model_age: board.model.map(|(_, at)| now.since(at)),
             sample_age: board.samples.back().map(|s| now.since(s.at)),
@@ -440,7 +443,7 @@ fn metrics(shared: &Shared, service: &ServiceId) -> Result<Card, String> {
 }
 
 fn known(shared: &Shared, service: &ServiceId) -> Result<(), String> {
-    shared.config.service(service).map(|_| ()).ok_or_else(|| Refusal::NoService(service.clone()).to_string())
+    shared.config().service(service).map(|_| ()).ok_or_else(|| Refusal::NoService(service.clone()).to_string())
 }
 
 fn chart(shared: &Shared, state: &State, service: &ServiceId, metric: &str, span: Duration) -> Result<Card, String> {
@@ -458,7 +461,7 @@ fn chart(shared: &Shared, state: &State, service: &ServiceId, metric: &str, span
             names.unwrap_or_default().join(", ")
         ));
     }
-    let chart = course(state, &shared.config, &shared.board, service, metric, from, now)
+    let chart = course(state, &shared.config(), &shared.board, service, metric, from, now)
         .ok_or_else(|| format!("{service} has no values of it in the last {}", in_words(span)))?;
     let mut card = chart::card(&chart, 76, true);
     card.picture = Some(Arc::new(chart));

@@ -12,7 +12,7 @@ use crate::model::{Person, Role};
 /// # Errors
 /// With the line that would allow it.
 pub(super) fn must_be_admin(shared: &Shared, by: &Person, verb: &str) -> Result<(), String> {
-    let admins = &shared.config.plugins.admins;
+    let admins = &shared.config().plugins.admins;
     if super::rights::is_admin(shared, by) {
         return Ok(());
     }
@@ -21,14 +21,14 @@ pub(super) fn must_be_admin(shared: &Shared, by: &Person, verb: &str) -> Result<
     Err(format!(
         "{} may not {verb} components; to allow it, write into {}\n[plugins]\nadmins = [{}]",
         by.id,
-        shared.config.path.display(),
+        shared.config().path.display(),
         listed.join(", ")
     ))
 }
 
 /// The playbooks with what each may do and how it stands, and the rules that do not stand well.
 pub(super) fn page(shared: &Shared, state: &State) -> Card {
-    let targets: Vec<_> = shared.config.targets.iter().map(|t| t.id().clone()).collect();
+    let targets: Vec<_> = shared.config().targets.iter().map(|t| t.id().clone()).collect();
     let (catalog, picture) = (shared.registry.catalog(), shared.registry.picture());
     let mut rows: Vec<_> = catalog
         .playbooks()
@@ -37,7 +37,7 @@ pub(super) fn page(shared: &Shared, state: &State) -> Card {
             PlaybookRow {
                 name: playbook.name().to_owned(),
                 summary: description.summary.clone(),
-                may: shared.config.grants.in_words(playbook.name(), &targets, playbook.wants()),
+                may: shared.config().grants.in_words(playbook.name(), &targets, playbook.wants()),
                 args: description.params.iter().map(|p| p.name.clone()).collect(),
                 digest: playbook.digest().short(),
                 standing: standing(state, &picture, &(Role::Playbook, playbook.name().to_owned())),

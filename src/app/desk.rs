@@ -32,10 +32,6 @@ const AT_ONCE: usize = 16;
 const LONGEST: Duration = Duration::from_secs(120);
 /// What waited longer, because the daemon was away, is not carried out any more: the world has moved on.
 const OLD: Duration = Duration::from_secs(300);
-/// The field of a one-time code.
-const CODE: &str = "code";
-/// The field of a reason.
-const REASON: &str = "reason";
 
 /// The views as the place where adapters keep small things.
 pub(super) struct Keep(pub Arc<Views>);
@@ -49,10 +45,11 @@ impl Store for Keep {
     }
 
     fn put(&self, space: &str, key: &str, value: &[u8]) -> Result<(), String> {
-        // Lines that wait are put here while the engine holds its breath: the disk can wait, and what is lost of them in a
-        // crash is in the ledger.
-        let now = !space.starts_with("outbox-");
-        self.0.put_small(space, key, Some(value), now).map_err(|e| e.to_string())
+        self.0.put_small(space, key, Some(value), true).map_err(|e| e.to_string())
+    }
+
+    fn put_soon(&self, space: &str, key: &str, value: &[u8]) -> Result<(), String> {
+        self.0.put_small(space, key, Some(value), false).map_err(|e| e.to_string())
     }
 
     fn remove(&self, space: &str, key: &str) -> Result<(), String> {
@@ -90,13 +87,17 @@ impl FrontDesk {
     /// Carries out what is taken until the drain.
     pub(super) async fn work(self: Arc<Self>, mut drain: watch::Receiver<bool>) -> Result<(), String> {
         let left = std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner));
-        for (name, item) in left {
-            self.take_up(&name, &item).await;
-        }
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut taken = taken.ok_or("the desk works already")?;
         let places = Arc::new(Semaphore::new(AT_ONCE));
         let mut works = tokio::task::JoinSet::new();
+        // One after the other, as they were said; and what is said now, a `stop` perhaps, does not wait for them.
+        let desk = Arc::clone(&self);
+        works.spawn(async move {
+            for (name, item) in left {
+                desk.take_up(&name, &item).await;
+            }
+        });
         let ended = loop {
             let place = Arc::clone(&places).acquire_owned().await.map_err(|e| e.to_string())?;
             tokio::select! {
@@ -177,7 +178,7 @@ impl FrontDesk {
             // The card itself tells the channel; whoever pressed is told that it was they.
             Reply::Done(text) => self.answer(heard, pages::answer("done", vec![Block::Text(text)]), pressed),
             Reply::File(card, file) => {
-                let answer = Answer { card, file: Some(file), private: !heard.place.aloud, ..Answer::default() };
+                let answer = Answer { card, file: Some(file), private: !heard.place.aloud };
                 self.send(heard, answer);
             }
             Reply::Quit => {
@@ -189,13 +190,10 @@ impl FrontDesk {
     }
 
     fn answer(&self, heard: &Heard, card: Card, private: bool) {
-        self.send(heard, Answer { card, private, ..Answer::default() });
+        self.send(heard, Answer { card, private, file: None });
     }
 
-    fn send(&self, heard: &Heard, mut answer: Answer) {
-        if answer.card.plan.is_some() {
-            answer.about = answer.card.title.split(' ').next().unwrap_or_default().to_owned();
-        }
+    fn send(&self, heard: &Heard, answer: Answer) {
         if !self.shared.outbox.answer_on(&heard.platform, heard.reply.clone(), answer) {
             tracing::warn!(platform = heard.platform, "there is nobody to answer through");
         }
@@ -231,7 +229,7 @@ impl FrontDesk {
         let state = self.shared.engine.state();
         let incident = state.incidents.get(&incident)?;
         let question = incident.question.as_ref()?;
-        let kinds = self.shared.config.service(&incident.service)?.approval.codes_for(&question.plan);
+        let kinds = self.shared.config().service(&incident.service)?.approval.codes_for(&question.plan);
         if kinds.is_empty() {
             return None;
         }
@@ -242,7 +240,7 @@ impl FrontDesk {
             text: format!("{} takes a code from your authenticator: {}", kinds.join(" and "), question.plan),
             submit: "Approve".to_owned(),
             fields: vec![Field {
-                name: CODE.to_owned(),
+                name: Field::CODE.to_owned(),
                 label: "Code".to_owned(),
                 optional: false,
                 long: false,
@@ -334,10 +332,10 @@ fn capital(word: &str) -> String {
 fn filled(meaning: &Meaning, values: Option<&BTreeMap<String, String>>) -> Result<Command, String> {
     let mut command = parse(&meaning.command).map_err(|e| e.to_string())?;
     let value = |name: &str| values.and_then(|values| values.get(name)).map(|text| text.trim()).unwrap_or_default();
-    let said = clean::shortened(&clean::line(value(REASON)), crate::chat::grammar::MAX_REASON_CHARS);
+    let said = clean::shortened(&clean::line(value(Field::REASON)), crate::chat::grammar::MAX_REASON_CHARS);
     match &mut command {
-        Command::Approve { code, .. } if !value(CODE).is_empty() => {
-            let digits: String = value(CODE).chars().filter(|c| !c.is_whitespace()).collect();
+        Command::Approve { code, .. } if !value(Field::CODE).is_empty() => {
+            let digits: String = value(Field::CODE).chars().filter(|c| !c.is_whitespace()).collect();
             *code = Some(OneTimeCode::new(&digits).ok_or("a code has six to eight digits")?);
         }
         Command::Reject { reason, .. }

@@ -37,7 +37,8 @@ pub(super) async fn deployed(
     note: String,
     by: Person,
 ) -> Result<Reply, String> {
-    let known = shared.config.service(&service).ok_or_else(|| Refusal::NoService(service.clone()).to_string())?;
+    let config = shared.config();
+    let known = config.service(&service).ok_or_else(|| Refusal::NoService(service.clone()).to_string())?;
     let settle = settle.unwrap_or(known.detect.settle);
     submit(shared, Input::Deployed { service: service.clone(), settle, note, by }).await?;
     let until = shared.engine.state().deploys.get(&service).map_or(shared.engine.now(), |deploy| deploy.until);

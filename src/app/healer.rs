@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::registry::Registry;
-use crate::config::Config;
+use crate::config::{Config, Live};
 use crate::engine::{Asked, Failed, Healer, Permits};
 use crate::model::{Action, ActionKind, Args, Digest, Role, TargetId, TargetState, Timestamp};
 use crate::wasm::{Component, HostError, IncidentView, Playbook, Ran, RunError, World};
@@ -15,7 +15,7 @@ use crate::wasm::{Component, HostError, IncidentView, Playbook, Ran, RunError, W
 /// Rules and playbooks as components.
 pub(super) struct CatalogHealer {
     pub registry: Arc<Registry>,
-    pub config: Arc<Config>,
+    pub live: Arc<Live>,
 }
 
 impl CatalogHealer {
@@ -31,7 +31,8 @@ impl CatalogHealer {
 #[async_trait]
 impl Healer for CatalogHealer {
     async fn propose(&self, view: &IncidentView, off: &BTreeSet<Digest>) -> Result<Asked, String> {
-        let Some(service) = self.config.service(&view.service) else {
+        let config = self.live.get();
+        let Some(service) = config.service(&view.service) else {
             return Err(format!("service `{}` is not in the config", view.service));
         };
         let mut asked = Asked::default();
@@ -51,7 +52,7 @@ impl Healer for CatalogHealer {
         }
         // What may change nothing here need not be proposed: it would only be denied.
         let may_act = |playbook: &str| {
-            let granted = |target| !self.config.grants.kinds_on(playbook, target).is_empty();
+            let granted = |target| !config.grants.kinds_on(playbook, target).is_empty();
             service.targets.iter().any(granted)
         };
         asked.proposals.retain(|p| service.uses_playbook(&p.playbook) && may_act(&p.playbook));

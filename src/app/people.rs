@@ -11,7 +11,7 @@ use totp_rs::{Algorithm, TOTP};
 
 use super::AppError;
 use crate::chat::Messenger;
-use crate::config::Config;
+use crate::config::Live;
 use crate::engine::{Engine, Standing};
 use crate::incident::Frozen;
 use crate::model::{ServiceId, Timestamp};
@@ -30,7 +30,7 @@ const MOST_MEMBERS: usize = 10_000;
 
 /// What is known of people.
 pub(super) struct People {
-    config: Arc<Config>,
+    live: Arc<Live>,
     keys: BTreeMap<String, TOTP>,
     known: Mutex<Known>,
 }
@@ -45,14 +45,15 @@ struct Known {
 
 impl People {
     /// Fetches the secrets of the config.
-    pub(super) fn new(config: Arc<Config>) -> Result<Self, AppError> {
+    pub(super) fn new(live: Arc<Live>) -> Result<Self, AppError> {
+        let config = live.get();
         let mut keys = BTreeMap::new();
         for person in &config.people {
             let failed = |why: String| AppError::System { what: format!("the authenticator of {}", person.id), why };
             let secret = person.totp.resolve(config.base()).map_err(failed)?;
             keys.insert(person.id.clone(), authenticator(secret.expose()).map_err(failed)?);
         }
-        Ok(Self { config, keys, known: Mutex::default() })
+        Ok(Self { live, keys, known: Mutex::default() })
     }
 
     /// Takes what a platform says about somebody's groups and roles.
@@ -109,7 +110,7 @@ impl Standing for People {
     }
 
     fn frozen(&self, service: &ServiceId, now: Timestamp) -> Option<Frozen> {
-        self.config.frozen(service, now).map(|(why, until)| Frozen { why, until })
+        self.live.get().frozen(service, now).map(|(why, until)| Frozen { why, until })
     }
 }
 
@@ -158,9 +159,9 @@ mod tests {
 
     fn people() -> People {
         let text = "[[service]]\nname = \"shop\"\nmode = \"observe\"\n[[service.source]]\nkind = \"host\"\n";
-        let config = Arc::new(Config::parse(text, std::path::Path::new("suture.toml")).unwrap());
+        let config = Arc::new(crate::config::Config::parse(text, std::path::Path::new("suture.toml")).unwrap());
         let keys = BTreeMap::from([("slack:U1".to_owned(), authenticator(SECRET).unwrap())]);
-        People { config, keys, known: Mutex::default() }
+        People { live: Arc::new(Live::new(config)), keys, known: Mutex::default() }
     }
 
     #[test]

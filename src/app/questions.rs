@@ -16,7 +16,7 @@ const MOST_LINES: usize = 5;
 
 /// Answers a text that is not a command.
 pub(super) async fn answer(shared: &Arc<Shared>, asked: &Asked, text: &str, error: ParseError) -> Reply {
-    let services: Vec<_> = shared.config.services.iter().map(|s| s.name.to_string()).collect();
+    let services: Vec<_> = shared.config().services.iter().map(|s| s.name.to_string()).collect();
     let playbooks: Vec<_> = shared.registry.catalog().playbooks().map(|p| p.name().to_owned()).collect();
     let intent = {
         let metrics = |service: &str| metrics_of(shared, service);

@@ -44,7 +44,7 @@ pub(super) async fn run(
     clock: Arc<dyn Clock>,
     mut drain: watch::Receiver<bool>,
 ) -> Result<(), String> {
-    let plugins = &shared.config.plugins;
+    let plugins = &shared.config().plugins;
     let folders: Vec<PathBuf> = [&plugins.playbooks_dir, &plugins.rules_dir].into_iter().flatten().cloned().collect();
     if folders.is_empty() {
         drained(&mut drain).await;
@@ -271,7 +271,8 @@ pub(super) async fn accept(shared: &Shared, by: &Person, name: &str, wanted: Opt
                 held.digest.short()
             ));
         }
-        let config = shared.config.path.display();
+        let config = shared.config();
+        let config = config.path.display();
         if held.pinned {
             return Err(format!(
                 "[plugins.pins] in {config} says {}: write there, and start again\n{name} = \"{}\"",

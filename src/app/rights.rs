@@ -23,7 +23,7 @@ pub(super) fn may_give(shared: &Shared, by: &Person, help: &CommandHelp) -> bool
         return is_admin(shared, by);
     }
     let verb = verb_of(help.verb);
-    shared.config.services.iter().any(|s| may(shared, by, s, verb, None))
+    shared.config().services.iter().any(|s| may(shared, by, s, verb, None))
 }
 
 /// The verb as rules name it: `chaos` of `chaos run`.
@@ -33,7 +33,7 @@ fn verb_of(verb: &str) -> &str {
 
 pub(super) fn is_admin(shared: &Shared, by: &Person) -> bool {
     let groups = shared.people.groups(&by.id);
-    std::iter::once(&by.id).chain(&groups).any(|id| decide::matches_any(&shared.config.plugins.admins, id))
+    std::iter::once(&by.id).chain(&groups).any(|id| decide::matches_any(&shared.config().plugins.admins, id))
 }
 
 /// May they do this for the service, or to some target of it, when it is about an action?
@@ -54,6 +54,8 @@ fn example(kind: ActionKind, target: &TargetId) -> PlannedAction {
         ActionKind::Traffic => Action::Shift { target, weights: std::collections::BTreeMap::new() },
         ActionKind::Isolate => Action::Isolate { target, instance: String::new(), isolated: true },
         ActionKind::Cache => Action::Cache { target, ttl_ms: 0 },
+        ActionKind::Configure => Action::Configure { target, setting: String::new(), value: String::new() },
+        ActionKind::Flush => Action::Flush { target, prefix: String::new() },
     };
     PlannedAction::new(action, Facet::Replicas(0))
 }
@@ -65,7 +67,7 @@ pub(super) fn whoami(shared: &Shared, by: &Person) -> Card {
     if !groups.is_empty() {
         blocks.push(Block::Field("In".to_owned(), groups.join(", ")));
     }
-    for service in &shared.config.services {
+    for service in &shared.config().services {
         blocks.push(Block::Field(service.name.to_string(), rights_in_words(shared, by, service)));
     }
     if is_admin(shared, by) {
@@ -96,7 +98,8 @@ fn rights_in_words(shared: &Shared, by: &Person, service: &ServiceConfig) -> Str
 
 /// `can @anna restart shop`.
 pub(super) fn can(shared: &Shared, asked: &Asked, who: &Who, what: &str, service: &ServiceId) -> Result<Card, String> {
-    let known = shared.config.service(service).ok_or_else(|| Refusal::NoService(service.clone()).to_string())?;
+    let config = shared.config();
+    let known = config.service(service).ok_or_else(|| Refusal::NoService(service.clone()).to_string())?;
     let person = match who {
         Who::Me => asked.by.clone(),
         Who::Id(id) => Person::new(id.clone(), id.clone()),

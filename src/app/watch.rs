@@ -27,6 +27,15 @@ const RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
 const WARM: Duration = Duration::from_secs(3600);
 const MOST_WARM: usize = 20_000;
 
+/// What a source is asked for of the time before the first start; each has its own, shorter word on that.
+const LONGEST_BEFORE: Duration = Duration::from_secs(24 * 3600);
+
+/// How long it may take to say so.
+const BEFORE_WITHIN: Duration = Duration::from_secs(30);
+
+/// Rounds shorter than this are not spread: whoever wants seconds does not want to wait for the first of them.
+const SHORT_ROUND: Duration = Duration::from_secs(5);
+
 /// How often old samples are dropped.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 
@@ -47,17 +56,22 @@ pub(super) struct Watcher {
 impl Watcher {
     /// Watches until the drain.
     pub(super) async fn run(self, mut drain: watch::Receiver<bool>) -> Result<(), String> {
-        let id = self.service.name.clone();
+        let (id, interval) = (self.service.name.clone(), self.service.interval);
         let sources = (self.sources)(&self.service).map_err(|e| e.to_string())?;
-        let collector =
+        let mut collector =
             Collector::new(id.clone(), sources, self.service.interval, self.service.timeout, Arc::clone(&self.clock));
         let mut specs = collector.watch_specs();
+        let before = tokio::select! {
+            before = self.before(&mut collector) => before,
+            () = drained(&mut drain) => return Ok(()),
+        };
         let (out, mut samples) = mpsc::channel(SAMPLES_WAITING);
         let stop = CancellationToken::new();
         // Ends the collector with this task, whichever way that ends.
         let _stop_collecting = stop.clone().drop_guard();
-        let collecting = tokio::spawn(collector.run(out, stop));
+        let collecting = tokio::spawn(collector.after(spread(interval)).run(out, stop));
         let mut judge = Judge::new(self);
+        judge.hear_of_before(before);
         loop {
             tokio::select! {
                 sample = samples.recv() => {
@@ -147,6 +161,24 @@ impl Judge {
         self.train();
         self.sweep(sample.at);
         Ok(())
+    }
+
+    /// Takes up what sources knew of the time before the first start: it is learned from, and not judged.
+    fn hear_of_before(&mut self, samples: Vec<Sample>) {
+        let Some(first) = samples.first() else { return };
+        let id = self.watcher.service.name.clone();
+        let specs = self.watcher.board.with(&id, |board| board.specs.clone());
+        self.detector.set_specs(specs);
+        tracing::info!(service = %id, samples = samples.len(), since = %first.at, "learning from what the sources know of the time before");
+        for sample in &samples {
+            self.watcher.board.sample(sample);
+            if let Err(error) = self.watcher.views.add_sample(sample) {
+                tracing::warn!(service = %id, %error, "a sample of the time before could not be stored");
+                break;
+            }
+        }
+        self.detector.backfill(&samples);
+        self.train();
     }
 
     /// Tells the detector what people said.
@@ -326,6 +358,19 @@ impl Watcher {
         }
     }
 
+    /// What the sources know of the time before, for a service of which nothing is known yet.
+    async fn before(&self, collector: &mut Collector) -> Vec<Sample> {
+        let (id, now) = (&self.service.name, self.clock.now());
+        let is_new = matches!(self.views.model(id), Ok(None))
+            && self.views.samples(id, now.minus(RETENTION), 1).is_ok_and(|stored| stored.is_empty());
+        if !is_new {
+            return Vec::new();
+        }
+        let samples = collector.history(now.minus(LONGEST_BEFORE), now, BEFORE_WITHIN).await;
+        self.board.with(id, |board| board.specs = (*collector.specs()).clone());
+        samples
+    }
+
     fn note_model(&self, model: Option<&Model>) {
         let Some(model) = model else { return };
         let bands = model.bands();
@@ -334,6 +379,11 @@ impl Watcher {
             board.bands = bands;
         });
     }
+}
+
+/// When the rounds of a service begin: anywhere within one of them. Where rounds are short, nobody asks many services.
+fn spread(interval: Duration) -> Duration {
+    if interval < SHORT_ROUND { Duration::ZERO } else { interval.mul_f64(fastrand::f64()) }
 }
 
 /// Is this an incident of the model's that a person called a false alarm?

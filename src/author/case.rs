@@ -207,6 +207,10 @@ pub enum Call {
     Isolate,
     #[serde(rename = "cache.set-ttl")]
     Cache,
+    #[serde(rename = "configure.set")]
+    Configure,
+    #[serde(rename = "flush.by-prefix")]
+    Flush,
 }
 
 impl From<ActionKind> for Call {
@@ -217,6 +221,8 @@ impl From<ActionKind> for Call {
             ActionKind::Traffic => Self::Traffic,
             ActionKind::Isolate => Self::Isolate,
             ActionKind::Cache => Self::Cache,
+            ActionKind::Configure => Self::Configure,
+            ActionKind::Flush => Self::Flush,
         }
     }
 }
@@ -346,6 +352,7 @@ impl Target {
             max_replicas: self.max,
             instances,
             cache_ttl_ms: self.cache_ttl_ms,
+            ..TargetState::default()
         }
     }
 }

@@ -169,6 +169,7 @@ fn held_back(component: &Component, case: &Case, recording: &Recording) -> Resul
         args: case.args.clone(),
         actions: recording.steps.clone(),
         may: Vec::new(),
+        notes: Vec::new(),
     };
     decide::check_shape(&guard, &plan)?;
     check_shares(&guard, &recording.before, &recording.steps)

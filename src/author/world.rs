@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 
 use super::case::{Call, Case, Deny, Fail, FailError, TARGET_KINDS};
-use crate::act::{ActError, Actuator};
+use crate::act::{ActError, Actuator, Progress};
 use crate::config::lines_for;
 use crate::engine::{Actuators, DryWorld, Permits, Recording};
 use crate::model::{Action, ActionKind, Facet, PlannedAction, TargetId, TargetState, Timestamp};
@@ -63,7 +63,7 @@ impl Actuator for OfKind {
         self.platform.look(target)
     }
 
-    async fn apply(&self, action: &Action, before: &Facet, _: &str) -> Result<String, ActError> {
+    async fn apply(&self, action: &Action, before: &Facet, _: &str, _: &Progress) -> Result<String, ActError> {
         let state = self.platform.look(action.target())?;
         let found = action.facet(&state).map_err(|e| ActError::NotFound(e.to_string()))?;
         if found != *before {

@@ -68,6 +68,8 @@ pub struct PlanPart {
     pub diff: Vec<String>,
     /// What the component may do at most, in words, from its grant.
     pub may: Vec<String>,
+    /// What else who approves must know of the targets.
+    pub notes: Vec<String>,
     /// `yes, every step` or what is lost.
     pub undoable: String,
     /// Who may approve; empty once nobody is asked any more.
@@ -105,6 +107,7 @@ impl PlanPart {
             playbook: std::iter::once(plan.playbook.clone()).chain(args).collect(),
             diff: diff_lines(&plan.actions),
             may: plan.may.clone(),
+            notes: plan.notes.clone(),
             undoable: undoable_words(&plan.actions),
             digest: plan.digest().short(),
             ..Self::default()
@@ -221,6 +224,9 @@ fn plan_blocks(plan: &PlanPart, blocks: &mut Vec<Block>) {
         blocks.push(Block::Diff(lines));
     }
     let mut field = |label: &str, value: String| blocks.push(Block::Field(label.to_owned(), value));
+    for note in &plan.notes {
+        field("Note", note.clone());
+    }
     if !plan.undoable.is_empty() {
         field("Can be undone", plan.undoable.clone());
     }

@@ -17,6 +17,7 @@ pub mod intents;
 pub mod outbox;
 pub mod pages;
 pub mod picture;
+pub mod plain;
 pub mod render;
 #[cfg(feature = "sentence")]
 pub mod sentence;
@@ -33,7 +34,7 @@ pub use command::{AuditQuery, COMMANDS, Command, CommandHelp, When};
 pub use grammar::{ParseError, parse};
 pub use talk::{Answer, Desk, Field, File, Form, Heard, MemoryStore, Place, Press, Proof, Said, Store};
 
-use crate::model::Digest;
+use crate::model::{Digest, IncidentId};
 
 /// Where a conversation is held: the port of this module.
 #[async_trait]
@@ -158,7 +159,16 @@ pub struct Card {
     /// A metric over time, for those who can show pictures; others have it in words or characters in `blocks`.
     pub picture: Option<Arc<chart::Chart>>,
     /// The plan that this card asks about.
-    pub plan: Option<Digest>,
+    pub plan: Option<PlanShown>,
+}
+
+/// A plan that people are shown. Who sees it can decide on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlanShown {
+    /// Of which incident.
+    pub incident: IncidentId,
+    /// Which plan.
+    pub digest: Digest,
 }
 
 impl Card {

@@ -426,7 +426,7 @@ impl Lane {
                 self.messenger.answer(to, &stamped).await?;
                 // What one person saw for themselves is nothing that the others have seen.
                 if !answer.private {
-                    self.note_plan(&answer.about, &answer.card);
+                    self.note_plan(&answer.card);
                 }
                 Ok(())
             }
@@ -448,7 +448,7 @@ impl Lane {
         if card.key.is_empty() {
             return;
         }
-        self.note_plan(&card.key, card);
+        self.note_plan(card);
         if let Some(store) = &self.common.store {
             let mark = if card.settled { SETTLED } else { OPEN };
             if store.get(&self.space("told"), &card.key).as_deref() != Some(mark)
@@ -460,17 +460,18 @@ impl Lane {
     }
 
     /// From here on people on this platform have seen this plan.
-    fn note_plan(&self, key: &str, card: &Card) {
+    fn note_plan(&self, card: &Card) {
         let mut delivered = self.delivered.lock().unwrap_or_else(PoisonError::into_inner);
         match card.plan {
-            Some(plan) => delivered.insert(key.to_owned(), plan),
-            None => delivered.remove(key),
+            Some(plan) => delivered.insert(plan.incident.to_string(), plan.digest),
+            None => delivered.remove(&card.key),
         };
     }
 
     fn put(&self, what: What) {
         let what = match what {
-            What::Show(card) if self.messenger.has_threads() => {
+            // What stands on the channel from an earlier life is edited at any rate.
+            What::Show(card) if self.messenger.has_threads() && (card.key.is_empty() || !self.was_told(&card.key)) => {
                 let admission = self.valve().admit(&card, Instant::now());
                 match admission {
                     Admission::Pass => What::Show(card),
@@ -486,7 +487,7 @@ impl Lane {
             what => what,
         };
         let kept = self.keep(&what);
-        if matches!(&what, What::Show(card) if !card.key.is_empty() && self.never_shown(&card.key)) {
+        if matches!(&what, What::Show(card) if !card.key.is_empty() && !self.was_told(&card.key)) {
             self.change(|queue| queue.put_first_form(what));
         } else {
             self.change(|queue| queue.put(what, kept));
@@ -494,8 +495,9 @@ impl Lane {
         self.wake.notify_one();
     }
 
-    fn never_shown(&self, key: &str) -> bool {
-        self.common.store.as_ref().is_some_and(|store| store.get(&self.space("told"), key).is_none())
+    /// Was this card shown here, now or in an earlier life?
+    fn was_told(&self, key: &str) -> bool {
+        self.common.store.as_ref().is_some_and(|store| store.get(&self.space("told"), key).is_some())
     }
 
     /// Keeps a line for the next start. Cards are made anew from the ledger, and who asked can ask again.
@@ -507,7 +509,8 @@ impl Lane {
         let number = self.common.kept.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let name = format!("{number:020}");
         let bytes = serde_json::to_vec(&(key, text, how)).ok()?;
-        match store.put(&self.space("outbox"), &name, &bytes) {
+        // The engine's turn is held meanwhile. What is lost of it in a crash is in the ledger.
+        match store.put_soon(&self.space("outbox"), &name, &bytes) {
             Ok(()) => Some(name),
             Err(error) => {
                 tracing::warn!(error, "a line could not be kept; it is lost if the daemon ends before it is delivered");

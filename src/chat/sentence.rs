@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 use super::clean;
 use super::command::CommandHelp;
-use crate::model::{Secret, duration_text};
+use crate::model::Secret;
 
 /// Characters of a sentence that are sent: commands are short, and a longer text is something that was pasted.
 const MOST_SENTENCE: usize = 300;
@@ -39,9 +39,8 @@ const MOST_NAME: usize = 60;
 const MOST_TOKENS: u32 = 60;
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The table that configures the reader. Without it nothing is ever sent.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// How the reader works; the config has a table of the same names. Without it nothing is ever sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReaderSettings {
     /// Where the endpoint's paths begin: `https://llm.example.com/v1`, `http://127.0.0.1:11434/v1`. Without TLS only on
     /// this machine.
@@ -49,23 +48,12 @@ pub struct ReaderSettings {
     /// The model, as the endpoint calls it.
     pub model: String,
     /// How long one sentence may take.
-    #[serde(default = "five_seconds", with = "duration_text")]
     pub timeout: Duration,
     /// Most sentences in any minute.
-    #[serde(default = "ten")]
     pub per_minute: u32,
     /// Send the names of services, metrics and playbooks too. Sentences are then read better, and the endpoint learns
     /// what is run here.
-    #[serde(default)]
     pub send_names: bool,
-}
-
-fn five_seconds() -> Duration {
-    Duration::from_secs(5)
-}
-
-fn ten() -> u32 {
-    10
 }
 
 /// What the model is told about this daemon.

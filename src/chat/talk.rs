@@ -68,8 +68,6 @@ pub enum Said {
 pub struct Answer {
     /// The answer.
     pub card: Card,
-    /// The key of the card that it shows once more, if it does.
-    pub about: String,
     /// For their eyes only, where the platform can do so: help, denials, errors, what only looks.
     pub private: bool,
     /// A file that goes with it.
@@ -157,6 +155,14 @@ pub trait Store: Send + Sync {
     /// In words, when it cannot be kept.
     fn put(&self, space: &str, key: &str, value: &[u8]) -> Result<(), String>;
 
+    /// Keeps a value that may be lost when the process ends in the next seconds: for those who must not wait for a disk.
+    ///
+    /// # Errors
+    /// In words, when it cannot be kept.
+    fn put_soon(&self, space: &str, key: &str, value: &[u8]) -> Result<(), String> {
+        self.put(space, key, value)
+    }
+
     /// Forgets a key.
     ///
     /// # Errors
@@ -165,6 +171,13 @@ pub trait Store: Send + Sync {
 
     /// Everything of a space in the order of the keys.
     fn all(&self, space: &str) -> Vec<(String, Vec<u8>)>;
+}
+
+impl Field {
+    /// The field of a reason.
+    pub const REASON: &str = "reason";
+    /// The field of a one-time code.
+    pub const CODE: &str = "code";
 }
 
 /// A store that forgets everything with the process.

@@ -14,7 +14,7 @@ use futures::stream::{self, StreamExt as _};
 use serde::Serialize;
 use tokio::time::timeout;
 
-use crate::act::Actuator;
+use crate::act::{Actuator, Permission};
 use crate::app::Made;
 use crate::collect::{Gathered, Source, SourceSettings};
 use crate::config::{
@@ -76,9 +76,9 @@ pub struct BuiltIn {
 }
 
 /// Makes the adapter that reads a source.
-pub type SourcePort = dyn Fn(&ServiceConfig, &SourceSettings) -> Result<Box<dyn Source>, String> + Send + Sync;
-/// Makes (or finds) the adapter that acts on a target; only its `observe` is called.
-pub type TargetPort = dyn Fn(&TargetConfig) -> Result<Arc<dyn Actuator>, String> + Send + Sync;
+pub type SourcePort = dyn Fn(&Config, &ServiceConfig, &SourceSettings) -> Result<Box<dyn Source>, String> + Send + Sync;
+/// Makes (or finds) the adapter that acts on a target; only its `observe` and its `permissions` are called.
+pub type TargetPort = dyn Fn(&Config, &TargetConfig) -> Result<Arc<dyn Actuator>, String> + Send + Sync;
 /// Loads a component from a file, without running it.
 pub type ComponentPort = dyn Fn(Role, &Path) -> Result<Loaded, String> + Send + Sync;
 
@@ -143,8 +143,20 @@ impl CheckOutcome {
     }
 }
 
+/// How far a check goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// The file and the components alone.
+    Offline,
+    /// Sources, targets and platforms are asked as well.
+    World,
+    /// And targets besides, what our credentials let us do with them.
+    Rights,
+}
+
 /// Checks a config file. Offline, sources and targets are not asked.
-pub async fn check(path: &Path, offline: bool, ports: &CheckPorts) -> CheckOutcome {
+pub async fn check(path: &Path, depth: Depth, ports: &CheckPorts) -> CheckOutcome {
+    let offline = depth == Depth::Offline;
     let names = |role| ports.built_in.iter().filter(|c| c.role == role).map(|c| c.name.clone()).collect();
     let known = Known { playbooks: names(Role::Playbook), rules: Some(names(Role::Rule)) };
     let loaded = Config::load_knowing(path, &known);
@@ -176,7 +188,7 @@ pub async fn check(path: &Path, offline: bool, ports: &CheckPorts) -> CheckOutco
         findings.good("offline: sources, targets and platforms were not asked");
     } else {
         sources(&mut findings, ports).await;
-        targets(&mut findings, ports).await;
+        targets(&mut findings, ports, depth).await;
     }
     chat(&mut findings, platforms, offline).await;
     let Findings { good, mut problems, .. } = findings;
@@ -248,7 +260,8 @@ async fn chat(findings: &mut Findings<'_>, platforms: Vec<Made>, offline: bool) 
 }
 
 async fn sources(findings: &mut Findings<'_>, ports: &CheckPorts) {
-    let services = &findings.config.services;
+    let config = findings.config;
+    let services = &config.services;
     for service in services {
         for target in service.sources.iter().filter_map(pages_of) {
             findings.good(&format!("service {}: the pages of {target} are there once its workers run", service.name));
@@ -258,7 +271,7 @@ async fn sources(findings: &mut Findings<'_>, ports: &CheckPorts) {
         let to_ask = service.sources.iter().enumerate().filter(|(_, settings)| pages_of(settings).is_none());
         to_ask.map(move |(i, settings)| async move {
             let spot = Spot::Source(service.name.clone(), i);
-            let source = (ports.source)(service, settings);
+            let source = (ports.source)(config, service, settings);
             let mut source = match source {
                 Ok(source) => source,
                 Err(why) => return (spot, service, settings, Err(why)),
@@ -317,24 +330,39 @@ fn source_answered(
     findings.good(&format!("service {}: {name} gives {} metrics", service.name, given.len()));
 }
 
-async fn targets(findings: &mut Findings<'_>, ports: &CheckPorts) {
-    let asked = findings.config.targets.iter().map(|target| async move {
-        let seen: Result<TargetState, String> = match (ports.target)(target) {
-            Err(why) => Err(why),
-            Ok(actuator) => match timeout(OBSERVE_WITHIN, actuator.observe(target.id())).await {
-                Ok(state) => state.map_err(|e| e.to_string()),
-                Err(_) => Err(format!("no answer within {}", humantime::format_duration(OBSERVE_WITHIN))),
-            },
+async fn targets(findings: &mut Findings<'_>, ports: &CheckPorts, depth: Depth) {
+    let config = findings.config;
+    let asked = config.targets.iter().map(|target| async move {
+        let late = |_| format!("no answer within {}", humantime::format_duration(OBSERVE_WITHIN));
+        let asked = async {
+            let actuator = (ports.target)(config, target)?;
+            let state = timeout(OBSERVE_WITHIN, actuator.observe(target.id())).await.map_err(late)?;
+            let rights = match depth {
+                Depth::Rights => timeout(OBSERVE_WITHIN, actuator.permissions(target.id())).await.map_err(late)?,
+                Depth::World | Depth::Offline => Ok(Vec::new()),
+            };
+            Ok::<_, String>((state.map_err(|e| e.to_string()), rights.map_err(|e| e.to_string())))
         };
-        (target, seen)
+        let (seen, rights) = asked.await.unwrap_or_else(|why| (Err(why), Ok(Vec::new())));
+        (target, seen, rights)
     });
     let asked: Vec<_> = asked.collect();
     let answers: Vec<_> = stream::iter(asked).buffered(AT_ONCE).collect().await;
-    for (target, seen) in answers {
+    for (target, seen, rights) in answers {
         let id = target.id();
+        match rights {
+            Ok(rights) => rights.iter().for_each(|right| permission(findings, id, right)),
+            Err(why) => {
+                let message = format!("target {id}: what we may do with it cannot be found out: {why}");
+                findings.warn(&Spot::Target(id.clone()), &message, "");
+            }
+        }
         match seen {
             Ok(state) => {
-                findings.good(&format!("target {id}: {} of {} instances serve", state.serving(), state.replicas));
+                findings.good(&format!("target {id}: {}", state_in_words(&state)));
+                for note in &state.notes {
+                    findings.good(&format!("target {id}: {note}"));
+                }
             }
             Err(why) => {
                 // Most adapters name the target themselves.
@@ -342,6 +370,29 @@ async fn targets(findings: &mut Findings<'_>, ports: &CheckPorts) {
                 let message = if why.starts_with(&named) { why } else { named + &why };
                 findings.error(&Spot::Target(id.clone()), &message, "start it, or correct the [[target]] table");
             }
+        }
+    }
+}
+
+/// `2 of 3 instances serve; it has the settings maxmemory, maxmemory-policy`.
+fn state_in_words(state: &TargetState) -> String {
+    let mut words = format!("{} of {} instances serve", state.serving(), state.replicas);
+    if !state.settings.is_empty() {
+        let names: Vec<_> = state.settings.keys().map(String::as_str).collect();
+        words.push_str(&format!("; it has the settings {}", names.join(", ")));
+    }
+    words
+}
+
+fn permission(findings: &mut Findings<'_>, id: &TargetId, right: &Permission) {
+    let Permission { what, name, allowed } = right;
+    match allowed {
+        Some(true) => findings.good(&format!("target {id}: may {what} ({name})")),
+        None => findings.good(&format!("target {id}: whether it may {what} ({name}), the platform does not tell")),
+        Some(false) => {
+            let message = format!("target {id}: may not {what}: the permission `{name}` is missing");
+            let help = "grant it, or leave it: docs/TARGETS.md says what each action needs";
+            findings.warn(&Spot::Target(id.clone()), &message, help);
         }
     }
 }

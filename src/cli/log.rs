@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 use std::sync::Mutex;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -12,7 +13,13 @@ use crate::config::LogFormat;
 
 /// Whatever is asked for, these say no more: they write addresses with one-time tickets and bodies with people's words into
 /// their lines. What matters of them Suture says itself.
-const QUIET: [&str; 4] = ["slack_morphism=off", "serenity=warn", "serenity::gateway::ws=error", "serenity::http=warn"];
+fn caps() -> Targets {
+    Targets::new().with_default(LevelFilter::TRACE).with_targets([
+        ("slack_morphism", LevelFilter::OFF),
+        ("serenity", LevelFilter::WARN),
+        ("serenity::gateway::ws", LevelFilter::ERROR),
+    ])
+}
 
 /// Starts the log.
 ///
@@ -23,13 +30,9 @@ pub(super) fn start(
     format: LogFormat,
     writer: Option<Box<dyn std::io::Write + Send>>,
 ) -> anyhow::Result<()> {
-    let wrong =
-        |e: String| anyhow::anyhow!("log filter `{filter}`: {e}; write a level like `info`, or `warn,suture=debug`");
-    let mut quiet = EnvFilter::try_new(filter).map_err(|e| wrong(e.to_string()))?;
-    for directive in QUIET {
-        quiet = quiet.add_directive(directive.parse().map_err(|e| wrong(format!("`{directive}`: {e}")))?);
-    }
-    let filter = quiet;
+    let filter = EnvFilter::try_new(filter).map_err(|e| {
+        anyhow::anyhow!("log filter `{filter}`: {e}; write a level like `info`, or `warn,suture=debug`")
+    })?;
     let colour = writer.is_none() && std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     match writer {
         Some(writer) => init(filter, format, colour, Mutex::new(writer)),
@@ -42,7 +45,7 @@ fn init<W>(filter: EnvFilter, format: LogFormat, colour: bool, writer: W)
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(filter).with(caps());
     // An error means that a log was set up before, which then stays.
     let _ = match format {
         LogFormat::Human => registry

@@ -115,6 +115,9 @@ enum Command {
         /// Only the file itself and the components: ask no source and no target
         #[arg(long)]
         offline: bool,
+        /// Say as well what the credentials at hand let Suture do with every target
+        #[arg(long, conflicts_with = "offline")]
+        live: bool,
     },
     /// Judge a file of metrics as the daemon would, and measure how good that is
     Detect(detect::DetectArgs),
@@ -173,7 +176,14 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         #[cfg(feature = "local")]
         Command::Demo(args) => demo::demo(&global, &args),
         Command::Init { path, force } => init_file(&path, force),
-        Command::Check { offline } => run::check(&global, offline),
+        Command::Check { offline, live } => {
+            let depth = match (offline, live) {
+                (true, _) => check::Depth::Offline,
+                (_, true) => check::Depth::Rights,
+                _ => check::Depth::World,
+            };
+            run::check(&global, depth)
+        }
         Command::Detect(args) => detect::run(&global, args),
         Command::Audit(args) => audit::audit(&global, args),
         Command::Replay(args) => replay::run(&global, args),

@@ -13,7 +13,8 @@ use crate::chat::Messenger;
 use crate::chat::complete::Names;
 #[cfg(feature = "console")]
 use crate::chat::console::{Console, ConsoleInput, ConsoleOptions, Hold, OnEof, person};
-use crate::config::{Config, TargetConfig};
+use crate::collect::{Making, Source, SourceSettings};
+use crate::config::{Config, ServiceConfig, TargetConfig};
 use crate::incident::State;
 use crate::wasm::{Catalog, Host, Limits};
 
@@ -211,7 +212,7 @@ fn saved(mut card: crate::chat::Card, file: &crate::chat::File) -> crate::chat::
 }
 
 /// Proves a config, with the real adapters.
-pub(super) fn check(global: &Global, offline: bool) -> anyhow::Result<u8> {
+pub(super) fn check(global: &Global, depth: check::Depth) -> anyhow::Result<u8> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
         // Only to know where the daemon would keep its things, and what components may use; `check` tells what is wrong.
@@ -225,16 +226,14 @@ pub(super) fn check(global: &Global, offline: bool) -> anyhow::Result<u8> {
         let host = Host::new(limits, cache.as_deref())?;
         let (catalog, _) = Catalog::load(&host, None, None).await;
         let ports = CheckPorts {
-            source: Box::new(|service, settings| {
-                crate::collect::build(settings, service.timeout).map_err(|e| e.to_string())
-            }),
+            source: Box::new(source_port()),
             target: Box::new(target_port(global)),
             chat: Box::new(|config| (crate::app::platforms(config), crate::app::check_people(config))),
             component: Box::new(move |role, file| load(&host, role, file)),
             built_in: built_in(&catalog),
             accepted: data_dir.map(|dir| accepted(&dir)).unwrap_or_default(),
         };
-        Ok::<_, anyhow::Error>(check::check(&global.config_path(), offline, &ports).await)
+        Ok::<_, anyhow::Error>(check::check(&global.config_path(), depth, &ports).await)
     })?;
     print(&if global.json { outcome.as_json() } else { outcome.for_people() });
     Ok(outcome.exit)
@@ -300,30 +299,49 @@ fn load(host: &Host, role: Role, file: &Path) -> Result<Loaded, String> {
     })
 }
 
-#[cfg(feature = "local")]
 type Target = Result<Arc<dyn crate::act::Actuator>, String>;
 
-/// A local target is looked at through the socket of its supervisor, when a daemon runs; without one, its settings and
-/// its program are all there is to look at.
-#[cfg(feature = "local")]
-fn target_port(global: &Global) -> impl Fn(&TargetConfig) -> Target + Send + Sync + 'static {
-    use crate::act::local::{LocalActuator, Timeouts, dry_target};
-    let data_dir = global.data_dir();
-    move |target| {
-        let TargetConfig::Local(settings) = target;
-        let stem = settings.name.name().replace('/', "_");
-        let socket = data_dir.join("local").join(format!("{stem}.sock"));
-        if socket.exists() {
-            let sockets = BTreeMap::from([(settings.name.clone(), socket)]);
-            return Ok(Arc::new(LocalActuator::new(sockets, Timeouts::default())));
-        }
-        dry_target(settings).map_err(|e| e.to_string())
+/// Makes sources as the daemon does.
+fn source_port() -> impl Fn(&Config, &ServiceConfig, &SourceSettings) -> Result<Box<dyn Source>, String> + Send + Sync {
+    let pool = std::sync::OnceLock::new();
+    move |config, service, settings| {
+        let making = Making {
+            timeout: crate::collect::deadline(service.interval, service.timeout),
+            interval: service.interval,
+            pool: pool.get_or_init(|| crate::app::pool(config)).clone(),
+        };
+        crate::collect::build(settings, &making).map_err(|e| e.to_string())
     }
 }
 
+/// A local target is looked at through the socket of its supervisor, when a daemon runs; without one, its settings and
+/// its program are all there is to look at. All others are asked where they are.
+fn target_port(global: &Global) -> impl Fn(&Config, &TargetConfig) -> Target + Send + Sync + 'static {
+    let data_dir = global.data_dir();
+    let remote = std::sync::OnceLock::new();
+    move |config, target| {
+        if let TargetConfig::Local(settings) = target {
+            return local_target(&data_dir, settings);
+        }
+        let remote = remote.get_or_init(|| crate::app::remote_actuators(config, &crate::app::pool(config)));
+        let of_kind = remote.iter().find(|actuator| actuator.kind() == target.id().kind());
+        of_kind.cloned().ok_or_else(|| format!("{}: this build has no adapter for it", target.id()))
+    }
+}
+
+#[cfg(feature = "local")]
+fn local_target(data_dir: &Path, settings: &crate::act::LocalSettings) -> Target {
+    use crate::act::local::{LocalActuator, Timeouts, dry_target};
+    let stem = settings.name.name().replace('/', "_");
+    let socket = data_dir.join("local").join(format!("{stem}.sock"));
+    if socket.exists() {
+        let sockets = BTreeMap::from([(settings.name.clone(), socket)]);
+        return Ok(Arc::new(LocalActuator::new(sockets, Timeouts::default())));
+    }
+    dry_target(settings).map_err(|e| e.to_string())
+}
+
 #[cfg(not(feature = "local"))]
-fn target_port(
-    _: &Global,
-) -> impl Fn(&TargetConfig) -> Result<Arc<dyn crate::act::Actuator>, String> + Send + Sync + 'static {
-    |target| Err(format!("{}: this build has no adapter for it (feature `local` is off)", target.id()))
+fn local_target(_: &Path, settings: &crate::act::LocalSettings) -> Target {
+    Err(format!("{}: this build has no adapter for it (feature `local` is off)", settings.name))
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{Gathered, Source, SourceError};
@@ -41,10 +41,32 @@ pub fn deadline(interval: Duration, timeout: Duration) -> Duration {
     interval.min(timeout)
 }
 
+/// A source that let a whole round wait for nothing is not waited for like that again: from then on it has this part of the
+/// time, so that the others' values are not late with it.
+const IMPATIENT: u32 = 10;
+/// Every so many rounds it has the whole time, or it could never show that it is only a little slower than it was.
+const WHOLE_EVERY: u32 = 8;
+
+/// How long a source is waited for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Patience {
+    /// Rounds in a row in which it did not answer in time.
+    late: u32,
+}
+
+impl Patience {
+    fn deadline(self, whole: Duration) -> Duration {
+        if self.late == 0 || self.late.is_multiple_of(WHOLE_EVERY) { whole } else { whole / IMPATIENT }
+    }
+}
+
 /// Runs the rounds of one service.
 pub struct Collector {
     service: ServiceId,
     sources: Vec<Box<dyn Source>>,
+    patience: Vec<Patience>,
+    /// How long the first round waits, so that the rounds of many services do not all fall into one moment.
+    delay: Duration,
     interval: Duration,
     deadline: Duration,
     clock: Arc<dyn Clock>,
@@ -76,6 +98,8 @@ impl Collector {
     ) -> Self {
         Self {
             service,
+            patience: vec![Patience::default(); sources.len()],
+            delay: Duration::ZERO,
             sources,
             // tokio's interval refuses 0.
             interval: interval.max(Duration::from_millis(1)),
@@ -118,9 +142,16 @@ impl Collector {
         self.sources.iter().flat_map(|source| of(source.as_ref())).collect()
     }
 
+    /// The first round waits for so long.
+    #[must_use]
+    pub fn after(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+
     /// Rounds until `stop`, or until nobody takes samples any more. A round that is late is left out, not made up for.
     pub async fn run(mut self, out: mpsc::Sender<Sample>, stop: CancellationToken) {
-        let mut ticks = interval(self.interval);
+        let mut ticks = interval_at(Instant::now() + self.delay, self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             let round = async {
@@ -144,38 +175,60 @@ impl Collector {
         }
     }
 
-    /// One round, now. The first gives no rates.
-    pub async fn once(&mut self) -> Sample {
-        self.stats.rounds.fetch_add(1, Ordering::Relaxed);
-        let at = self.timestamp();
-        let deadline = self.deadline;
-        let reads = self.sources.iter_mut().map(|source| async move {
-            match timeout(deadline, source.read()).await {
-                Ok(gathered) => gathered,
-                Err(_) => Err(SourceError {
-                    source_name: source.name().to_owned(),
-                    why: format!("no answer within {}", seconds(deadline)),
-                }),
+    /// What the sources know of the time before: samples, oldest first, as rounds would have given them. A source that does
+    /// not know, or does not say within `limit`, is left out. To be asked before the first round.
+    pub async fn history(&mut self, since: Timestamp, until: Timestamp, limit: Duration) -> Vec<Sample> {
+        let service = self.service.clone();
+        let asked = self.sources.iter_mut().map(|source| async {
+            let name = source.name().to_owned();
+            match timeout(limit, source.history(since, until)).await {
+                Ok(Ok(known)) => known,
+                Ok(Err(error)) => {
+                    tracing::warn!(service = %service, %error, "a source does not tell what was before");
+                    Vec::new()
+                }
+                Err(_) => {
+                    tracing::warn!(service = %service, source = name, "a source takes too long to tell what was before");
+                    Vec::new()
+                }
             }
         });
-        let answers = join_all(reads).await;
-        let mut sample = Sample {
+        let answers = join_all(asked).await;
+        // Sources that look at the same time do not say the same millisecond.
+        let round = i64::try_from(self.interval.as_millis()).unwrap_or(i64::MAX);
+        let mut rounds: BTreeMap<i64, Vec<(usize, Timestamp, Gathered)>> = BTreeMap::new();
+        for (index, known) in answers.into_iter().enumerate() {
+            for (at, gathered) in known.into_iter().filter(|(at, _)| (since..until).contains(at)) {
+                rounds.entry(at.0.div_euclid(round)).or_default().push((index, at, gathered));
+            }
+        }
+        let mut specs = Specs::clone(&self.specs.borrow());
+        let mut samples: Vec<Sample> = Vec::with_capacity(rounds.len());
+        for parts in rounds.into_values() {
+            let Some(at) = parts.iter().map(|(_, at, _)| *at).max() else { continue };
+            let mut sample = self.empty_sample(at);
+            for (index, _, gathered) in parts {
+                self.take(index, gathered, &mut sample, &mut specs);
+            }
+            samples.push(sample);
+        }
+        self.last = samples.last().map(|sample| sample.at).or(self.last);
+        self.publish(specs);
+        samples
+    }
+
+    fn empty_sample(&self, at: Timestamp) -> Sample {
+        Sample {
             service: self.service.clone(),
             at,
             values: BTreeMap::new(),
             by_instance: BTreeMap::new(),
             faults: Vec::new(),
-        };
-        let mut specs = Specs::clone(&self.specs.borrow());
-        for (index, answer) in answers.into_iter().enumerate() {
-            match answer {
-                Ok(gathered) => self.take(index, gathered, &mut sample, &mut specs),
-                Err(SourceError { source_name, why }) => {
-                    self.stats.reads_failed.fetch_add(1, Ordering::Relaxed);
-                    sample.faults.push(SourceFault { source: source_name, why });
-                }
-            }
         }
+    }
+
+    /// Tells whoever watches what is known of the metrics.
+    fn publish(&mut self, mut specs: Specs) {
         // No more specs than there can be metrics, over the whole life of the daemon: sources bound theirs too.
         while specs.len() > MOST_VALUES * 2 {
             specs.pop_last();
@@ -187,6 +240,42 @@ impl Collector {
             }
             is_new
         });
+    }
+
+    /// One round, now. The first gives no rates.
+    pub async fn once(&mut self) -> Sample {
+        self.stats.rounds.fetch_add(1, Ordering::Relaxed);
+        let at = self.timestamp();
+        let whole = self.deadline;
+        let reads = self.sources.iter_mut().zip(&mut self.patience).map(|(source, patience)| async move {
+            let deadline = patience.deadline(whole);
+            match timeout(deadline, source.read()).await {
+                Ok(gathered) => {
+                    patience.late = 0;
+                    gathered
+                }
+                Err(_) => {
+                    patience.late = patience.late.saturating_add(1);
+                    Err(SourceError {
+                        source_name: source.name().to_owned(),
+                        why: format!("no answer within {}", seconds(deadline)),
+                    })
+                }
+            }
+        });
+        let answers = join_all(reads).await;
+        let mut sample = self.empty_sample(at);
+        let mut specs = Specs::clone(&self.specs.borrow());
+        for (index, answer) in answers.into_iter().enumerate() {
+            match answer {
+                Ok(gathered) => self.take(index, gathered, &mut sample, &mut specs),
+                Err(SourceError { source_name, why }) => {
+                    self.stats.reads_failed.fetch_add(1, Ordering::Relaxed);
+                    sample.faults.push(SourceFault { source: source_name, why });
+                }
+            }
+        }
+        self.publish(specs);
         sample
     }
 
@@ -340,12 +429,56 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_source_that_stalled_is_not_waited_for_as_long_again() {
+        let (mut collector, _) =
+            collector(vec![scripted("slow", vec![]), scripted("quick", vec![gives(&[("a", 1.0)]); 20])]);
+        let mut took = Vec::new();
+        for _ in 0..10 {
+            let began = Instant::now();
+            assert_eq!(collector.once().await.values.get("a"), Some(&1.0));
+            took.push(began.elapsed().as_millis());
+        }
+        assert_eq!(took, [4000, 400, 400, 400, 400, 400, 400, 400, 4000, 400]);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_source_that_fails_leaves_no_old_value() {
         let (mut collector, _) = collector(vec![scripted("s", vec![gives(&[("a", 1.0)]), Err("gone")])]);
         assert_eq!(collector.once().await.values.len(), 1);
         let sample = collector.once().await;
         assert!(sample.values.is_empty() && sample.by_instance.is_empty());
         assert_eq!(sample.faults[0].why, "gone");
+    }
+
+    /// Knows what was before.
+    struct Remembers(Vec<(i64, f64)>);
+
+    #[async_trait]
+    impl Source for Remembers {
+        fn name(&self) -> &str {
+            "remembers"
+        }
+
+        async fn read(&mut self) -> Result<Gathered, SourceError> {
+            gives(&[("a", 0.0)]).map_err(|why| SourceError { source_name: String::new(), why: why.to_owned() })
+        }
+
+        async fn history(&mut self, _: Timestamp, _: Timestamp) -> Result<Vec<(Timestamp, Gathered)>, SourceError> {
+            let at = |(at, value): &(i64, f64)| (Timestamp(*at), gives(&[("a", *value)]).unwrap_or_default());
+            Ok(self.0.iter().map(at).collect())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_before_comes_in_rounds_and_the_present_follows_it() {
+        let first = Box::new(Remembers(vec![(-5_000, 9.0), (0, 1.0), (5_010, 2.0), (10_000, 3.0)]));
+        let second = Box::new(Remembers(vec![(5_300, 7.0), (900_000, 8.0)]));
+        let (mut collector, _) = collector(vec![first, second]);
+        let samples = collector.history(Timestamp(0), Timestamp(60_000), Duration::from_secs(1)).await;
+        let seen: Vec<_> =
+            samples.iter().map(|s| (s.at.0, s.values["a"], s.values.get("source2_a").copied())).collect();
+        assert_eq!(seen, [(0, 1.0, None), (5_300, 2.0, Some(7.0)), (10_000, 3.0, None)]);
+        assert!(collector.once().await.at.0 > 10_000, "time does not turn back");
     }
 
     #[tokio::test(start_paused = true)]

@@ -44,6 +44,12 @@ pub struct Grant {
     /// Isolation: at most so many instances of a target out of the traffic at the same time.
     #[serde(default)]
     pub max_isolated: Option<u32>,
+    /// Configuring: globs over the settings that may be changed. None: nothing may.
+    #[serde(default)]
+    pub settings: Vec<String>,
+    /// Flushing: what may be thrown away, by what its keys begin with. None: nothing may.
+    #[serde(default)]
+    pub prefixes: Vec<String>,
     /// When it holds. Empty: always.
     #[serde(default)]
     pub windows: Vec<Window>,
@@ -226,8 +232,24 @@ fn limits_passed(grant: &Grant, action: &Action, state: &TargetState) -> Vec<Str
                 lines.push(format!("max_ttl = \"{}\"", as_written(Duration::from_millis(*ttl_ms))));
             }
         }
-        // Back into the traffic is always within them.
-        Action::Restart { .. } | Action::Isolate { isolated: false, .. } => {}
+        Action::Configure { setting, .. } => {
+            let may = |glob: &String| Glob::new(glob).is_ok_and(|glob| glob.compile_matcher().is_match(setting));
+            if !grant.settings.iter().any(may) {
+                let all = grant.settings.iter().chain([setting]).map(|s| toml::Value::String(s.clone()).to_string());
+                lines.push(format!("settings = [{}]", all.collect::<Vec<_>>().join(", ")));
+            }
+        }
+        Action::Flush { prefix, .. } => {
+            if !grant.prefixes.iter().any(|granted| !granted.is_empty() && prefix.starts_with(granted)) {
+                let all = grant.prefixes.iter().chain([prefix]).map(|s| toml::Value::String(s.clone()).to_string());
+                lines.push(format!("prefixes = [{}]", all.collect::<Vec<_>>().join(", ")));
+            }
+        }
+        // Back into the traffic, and back to the bounds that were, is always within them.
+        Action::Restart { .. }
+        | Action::Rollout { .. }
+        | Action::Bounds { .. }
+        | Action::Isolate { isolated: false, .. } => {}
     }
     lines
 }
@@ -323,6 +345,8 @@ fn words_for(grant: &Grant, kind: ActionKind) -> String {
             Some(most) => format!("change the cache lifetime (to at most {})", as_written(most)),
             None => "change the cache lifetime".to_owned(),
         },
+        ActionKind::Configure => format!("change the settings {}", grant.settings.join(", ")),
+        ActionKind::Flush => format!("throw away the entries {}*", grant.prefixes.join("*, ")),
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::discover::{DiscoverSettings, Found};
 use super::explain::did_you_mean;
 use super::grant::{Grant, Grants};
 use super::meaning::{self, Names};
@@ -16,18 +17,40 @@ use super::problem::{self, ConfigErrors, Level, Problem, SourceText};
 use super::reader::{Findings, Label, Node, Section, read, table, take_key, text_at};
 use super::settings::{Chat, Daemon, Plugins, ServiceSettings};
 use super::{Config, Known, LARGEST_FILE, ServiceConfig, Spot, TargetConfig};
-use crate::act::LocalSettings;
-use crate::collect::{HostSettings, ScrapeSettings, SourceSettings};
+use crate::act::{AsgSettings, ElbSettings, HaproxySettings, KubernetesSettings, LocalSettings, RedisSettings};
+use crate::collect::{
+    CloudwatchSettings, HostSettings, KubernetesSourceSettings, ProbeSettings, PromqlSettings, ScrapeSettings,
+    SourceSettings,
+};
 use crate::model::{Digest, ServiceId};
+use crate::platform::ClusterSettings;
 
 /// The tables of the file.
-const TABLES: &[&str] = &["suture", "service", "target", "grant", "plugins", "chat", "allow", "person", "freeze"];
+const TABLES: &[&str] =
+    &["suture", "service", "target", "cluster", "discover", "grant", "plugins", "chat", "allow", "person", "freeze"];
 
-/// Kinds of source, and whether this build has them.
-const SOURCE_KINDS: &[(&str, bool)] = &[("host", cfg!(feature = "host")), ("scrape", cfg!(feature = "scrape"))];
+/// A kind of source or target: its word, the cargo feature that it is in, and whether this build has it.
+type Kind = (&'static str, &'static str, bool);
 
-/// Kinds of target, and whether this build has them.
-const TARGET_KINDS: &[(&str, bool)] = &[("local", cfg!(feature = "local"))];
+/// Kinds of source.
+const SOURCE_KINDS: &[Kind] = &[
+    ("host", "host", cfg!(feature = "host")),
+    ("scrape", "scrape", cfg!(feature = "scrape")),
+    ("promql", "promql", cfg!(feature = "promql")),
+    ("probe", "probe", cfg!(feature = "probe")),
+    ("cloudwatch", "aws", cfg!(feature = "aws")),
+    ("kubernetes", "kubernetes", cfg!(feature = "kubernetes")),
+];
+
+/// Kinds of target.
+const TARGET_KINDS: &[Kind] = &[
+    ("local", "local", cfg!(feature = "local")),
+    ("k8s", "kubernetes", cfg!(feature = "kubernetes")),
+    ("asg", "aws", cfg!(feature = "aws")),
+    ("elb", "aws", cfg!(feature = "aws")),
+    ("haproxy", "haproxy", cfg!(feature = "haproxy")),
+    ("redis", "redis", cfg!(feature = "redis")),
+];
 
 /// Reads a file, but only a regular one of a sane size: opening a pipe could wait for ever.
 pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, Box<Problem>> {
@@ -71,11 +94,42 @@ fn of_file(path: &Path, message: &str, help: Option<&str>) -> Box<Problem> {
 
 /// Makes a config of a file's bytes, or lists everything that is wrong with them.
 pub(super) fn load(bytes: &[u8], path: &Path, known: &Known) -> Result<Config, ConfigErrors> {
-    let alone = |message: &str, help: &str| ConfigErrors::new(vec![*of_file(path, message, Some(help))]);
     if bytes.len() > LARGEST_FILE {
         let message = format!("this file is larger than {} KiB", LARGEST_FILE / 1024);
-        return Err(alone(&message, "a config has a few kilobytes: is this the right file?"));
+        let help = "a config has a few kilobytes: is this the right file?";
+        return Err(ConfigErrors::new(vec![*of_file(path, &message, Some(help))]));
     }
+    let config = load_bytes(bytes, path, known)?;
+    templates(config)
+}
+
+/// Makes a config of a file's text with what was found besides; however much that is.
+pub(super) fn load_found(text: &str, path: &Path) -> Result<Config, ConfigErrors> {
+    load_bytes(text.as_bytes(), path, &Known::default())
+}
+
+/// Tries each template of `[[discover]]` with a workload that could be found.
+fn templates(config: Config) -> Result<Config, ConfigErrors> {
+    let mut problems = Vec::new();
+    for index in 0..config.discover.len() {
+        let found = Found { namespace: "a".to_owned(), kind: "deployment".to_owned(), name: "workload".to_owned() };
+        if let Err(errors) = config.with_found(&[(index, found)]) {
+            for problem in errors.problems().iter().filter(|problem| problem.level == Level::Error) {
+                let message = format!("its services could not be read: {}", problem.message);
+                let spot = Spot::Discover(index);
+                problems.push(config.problem_at(&spot, Level::Error, &message, problem.help.as_deref()));
+            }
+        }
+    }
+    if problems.is_empty() {
+        return Ok(config);
+    }
+    problems.extend(config.warnings.iter().cloned());
+    Err(ConfigErrors { problems, readable: Some(Box::new(config)) })
+}
+
+fn load_bytes(bytes: &[u8], path: &Path, known: &Known) -> Result<Config, ConfigErrors> {
+    let alone = |message: &str, help: &str| ConfigErrors::new(vec![*of_file(path, message, Some(help))]);
     let text = std::str::from_utf8(bytes).map_err(|e| {
         let line = bytes.iter().take(e.valid_up_to()).filter(|b| **b == b'\n').count() + 1;
         let message = format!("this file is not text: line {line} holds bytes that are not UTF-8");
@@ -90,6 +144,8 @@ pub(super) fn load(bytes: &[u8], path: &Path, known: &Known) -> Result<Config, C
         suture: parts.suture,
         services: parts.services,
         targets: parts.targets,
+        clusters: parts.clusters,
+        discover: parts.discover,
         grants: parts.grants,
         plugins: parts.plugins,
         chat: parts.chat,
@@ -111,6 +167,8 @@ struct Parts {
     suture: Daemon,
     services: Vec<ServiceConfig>,
     targets: Vec<TargetConfig>,
+    clusters: Vec<ClusterSettings>,
+    discover: Vec<DiscoverSettings>,
     grants: Grants,
     plugins: Plugins,
     chat: Chat,
@@ -174,17 +232,24 @@ fn load_text(source: &SourceText, findings: &mut Findings<'_>, path: &Path, know
     names.targets_are_known = true;
     let mut targets = Vec::new();
     for node in target_nodes {
-        let Some(section) = read_target(findings, node) else {
+        let Some((target, header, sound)) = read_target(findings, node, &base, &mut names) else {
             names.targets_are_known = false;
             continue;
         };
-        if !section.sound(&["name"]) {
-            names.targets_are_known = false;
-        }
-        meaning::local_target(findings, &section, &mut names);
-        spots.insert(Spot::Target(section.settings.name.clone()), section.header());
-        targets.push(TargetConfig::Local(section.settings));
+        names.targets_are_known &= sound;
+        spots.insert(Spot::Target(target.id().clone()), header);
+        targets.push(target);
     }
+    let clusters = read_all::<ClusterSettings>(findings, tables.remove("cluster"), "cluster");
+    meaning::clusters(findings, &clusters);
+    let clusters: Vec<_> = clusters.into_iter().map(|section| section.settings).collect();
+    let discover = read_all::<DiscoverSettings>(findings, tables.remove("discover"), "discover");
+    for (i, section) in discover.iter().enumerate() {
+        meaning::discover(findings, section, &clusters);
+        spots.insert(Spot::Discover(i), section.header());
+    }
+    let discover: Vec<_> = discover.into_iter().map(|section| section.settings).collect();
+    meaning::of_clusters(findings, &targets, &clusters, &spots);
 
     let problems_before = findings.count();
     let grant_nodes = many(findings, tables.remove("grant"), "grant");
@@ -211,10 +276,18 @@ fn load_text(source: &SourceText, findings: &mut Findings<'_>, path: &Path, know
     }
     let rules: Vec<_> = allow.iter().map(|section| section.settings.clone()).collect();
 
-    let no_services = !tables.get("service").is_some_and(is_not_empty);
+    let no_services = discover.is_empty() && !tables.get("service").is_some_and(is_not_empty);
     let mut services = Vec::new();
     for node in many(findings, tables.remove("service"), "service") {
-        if let Some(service) = read_service(findings, node, &mut names, &grants, &rules, &mut spots) {
+        if let Some(service) = read_service(findings, node, &base, &mut names, &grants, &rules, &mut spots) {
+            // What is complete with its name alone needs no table.
+            for id in &service.targets {
+                if let Some(target) = TargetConfig::implied(id).filter(|_| !targets.iter().any(|t| t.id() == id)) {
+                    let span = spots_of(&spots, &service.name);
+                    spots.entry(Spot::Target(id.clone())).or_insert(span);
+                    targets.push(target);
+                }
+            }
             services.push(service);
         }
     }
@@ -233,6 +306,8 @@ fn load_text(source: &SourceText, findings: &mut Findings<'_>, path: &Path, know
         suture: daemon,
         services,
         targets,
+        clusters,
+        discover,
         grants,
         plugins: plugin_settings,
         chat,
@@ -334,22 +409,16 @@ fn is_not_empty(node: &Node<'_>) -> bool {
 }
 
 /// Is a kind known, and in this build? Reports it if not.
-fn kind_is_here(
-    findings: &mut Findings<'_>,
-    span: Range<usize>,
-    what: &str,
-    kind: &str,
-    kinds: &[(&str, bool)],
-) -> bool {
-    match kinds.iter().find(|(name, _)| *name == kind) {
-        Some((_, true)) => true,
-        Some((name, false)) => {
+fn kind_is_here(findings: &mut Findings<'_>, span: Range<usize>, what: &str, kind: &str, kinds: &[Kind]) -> bool {
+    match kinds.iter().find(|(name, ..)| *name == kind) {
+        Some((.., true)) => true,
+        Some((name, feature, false)) => {
             let message = format!("{what} of kind `{name}` is not in this build");
-            findings.error(span, &message, &format!("build with the cargo feature `{name}`"));
+            findings.error(span, &message, &format!("build with the cargo feature `{feature}`"));
             false
         }
         None => {
-            let names: Vec<_> = kinds.iter().filter(|(_, here)| *here).map(|(name, _)| *name).collect();
+            let names: Vec<_> = kinds.iter().filter(|(.., here)| *here).map(|(name, ..)| *name).collect();
             let message = format!("no {what} of kind `{}`", problem::value(kind));
             findings.error(span, &message, &did_you_mean(kind, &names, "this build knows the kinds"));
             false
@@ -357,21 +426,77 @@ fn kind_is_here(
     }
 }
 
-fn read_target<'t>(findings: &mut Findings<'_>, node: Node<'t>) -> Option<Section<'t, LocalSettings>> {
+/// Reads a `[[target]]` table by the kind in its name: the target, its header, and whether its name can be relied on.
+fn read_target(
+    findings: &mut Findings<'_>,
+    node: Node<'_>,
+    base: &Path,
+    names: &mut Names,
+) -> Option<(TargetConfig, Range<usize>, bool)> {
     let name = text_at(&node, "name");
     let which = name.map_or_else(String::new, |name| format!(" `{}`", problem::value(name)));
-    if let Some((kind, _)) = name.and_then(|name| name.split_once(':')) {
+    let kind = name.and_then(|name| name.split_once(':')).map(|(kind, _)| kind.to_owned());
+    if let Some(kind) = &kind {
         let span = table(&node).and_then(|t| t.get("name")).map_or_else(|| node.span(), Spanned::span);
         if !kind_is_here(findings, span, "target", kind, TARGET_KINDS) {
             return None;
         }
     }
-    read(findings, node, &Label { key: "target", array: true, which }, &[])
+    let label = Label { key: "target", array: true, which };
+    /// What all kinds have in common once they are read.
+    fn done<T>(
+        section: Section<'_, T>,
+        target: impl Fn(T) -> TargetConfig,
+    ) -> Option<(TargetConfig, Range<usize>, bool)> {
+        let (header, sound) = (section.header(), section.sound(&["name"]));
+        Some((target(section.settings), header, sound))
+    }
+    match kind.as_deref() {
+        Some("k8s") => {
+            let section = read::<KubernetesSettings>(findings, node, &label, &[])?;
+            meaning::kubernetes_target(findings, &section, names);
+            done(section, TargetConfig::Kubernetes)
+        }
+        Some("asg") => {
+            let section = read::<AsgSettings>(findings, node, &label, &[])?;
+            meaning::asg_target(findings, &section, names);
+            done(section, TargetConfig::Asg)
+        }
+        Some("elb") => {
+            let section = read::<ElbSettings>(findings, node, &label, &[])?;
+            meaning::elb_target(findings, &section, names);
+            done(section, TargetConfig::Elb)
+        }
+        Some("haproxy") => {
+            let mut section = read::<HaproxySettings>(findings, node, &label, &[])?;
+            meaning::haproxy_target(findings, &section, names);
+            section.settings.socket = section.settings.socket.map(|path| base.join(path));
+            done(section, TargetConfig::Haproxy)
+        }
+        Some("redis") => {
+            let mut section = read::<RedisSettings>(findings, node, &label, &[])?;
+            meaning::redis_target(findings, &section, names);
+            section.settings.password = section.settings.password.map(|secret| secret.within(base));
+            done(section, TargetConfig::Redis)
+        }
+        // Without a kind, the name is what is wrong; the reader says so at its place.
+        _ => {
+            let section = read::<LocalSettings>(findings, node, &label, &[])?;
+            meaning::local_target(findings, &section, names);
+            done(section, TargetConfig::Local)
+        }
+    }
+}
+
+/// Where a service begins, for what it implies.
+fn spots_of(spots: &BTreeMap<Spot, Range<usize>>, service: &ServiceId) -> Range<usize> {
+    spots.get(&Spot::Service(service.clone())).cloned().unwrap_or_default()
 }
 
 fn read_service(
     findings: &mut Findings<'_>,
     node: Node<'_>,
+    base: &Path,
     names: &mut Names,
     grants: &Grants,
     rules: &[AllowSettings],
@@ -388,7 +513,7 @@ fn read_service(
         let of = if which.is_empty() { "" } else { " of" };
         let number = format!(" number {}{of}{which}", i + 1);
         spots.insert(Spot::Source(id.clone(), i), source.span());
-        read_sources.extend(read_source(findings, source, number));
+        read_sources.extend(read_source(findings, source, base, number));
     }
 
     let section = read::<ServiceSettings>(findings, node, &Label { key: "service", array: true, which }, &[])?;
@@ -413,7 +538,7 @@ fn read_service(
 }
 
 /// Reads a `[[service.source]]` table. The kind is looked at by hand, because an enum with a tag loses the places.
-fn read_source(findings: &mut Findings<'_>, mut node: Node<'_>, which: String) -> Option<SourceSettings> {
+fn read_source(findings: &mut Findings<'_>, mut node: Node<'_>, base: &Path, which: String) -> Option<SourceSettings> {
     let label = Label { key: "service.source", array: true, which };
     let header = node.span();
     let Some(kind) = take_key(&mut node, "kind") else {
@@ -421,25 +546,52 @@ fn read_source(findings: &mut Findings<'_>, mut node: Node<'_>, which: String) -
         findings.error(
             header,
             &message,
-            "write `kind = \"host\"` (this machine) or `kind = \"scrape\"` (a /metrics page)",
+            "write `kind = \"host\"` (this machine), \"scrape\" (a /metrics page), \"promql\", \"probe\", \"kubernetes\" or \
+             \"cloudwatch\"",
         );
         return None;
     };
     let Some(word) = kind.get_ref().as_str() else {
         let message = format!("`kind` in [[service.source]]{} must be text in quotes", label.which);
-        findings.error(kind.span(), &message, "write `kind = \"host\"` or `kind = \"scrape\"`");
+        findings.error(kind.span(), &message, "write `kind = \"host\"`, or another kind in quotes");
         return None;
     };
     if !kind_is_here(findings, kind.span(), "source", word, SOURCE_KINDS) {
         return None;
     }
-    if word == "host" {
-        let section = read::<HostSettings>(findings, node, &label, &["kind"])?;
-        meaning::host_source(findings, &section);
-        Some(SourceSettings::Host(section.settings))
-    } else {
-        let section = read::<ScrapeSettings>(findings, node, &label, &["kind"])?;
-        meaning::scrape_source(findings, &section);
-        Some(SourceSettings::Scrape(section.settings))
-    }
+    let read_before = &["kind"];
+    Some(match word {
+        "host" => {
+            let section = read::<HostSettings>(findings, node, &label, read_before)?;
+            meaning::host_source(findings, &section);
+            SourceSettings::Host(section.settings)
+        }
+        "promql" => {
+            let mut section = read::<PromqlSettings>(findings, node, &label, read_before)?;
+            meaning::promql_source(findings, &section);
+            section.settings.auth = section.settings.auth.within(base);
+            SourceSettings::Promql(section.settings)
+        }
+        "probe" => {
+            let mut section = read::<ProbeSettings>(findings, node, &label, read_before)?;
+            meaning::probe_source(findings, &section);
+            section.settings.auth = section.settings.auth.within(base);
+            SourceSettings::Probe(section.settings)
+        }
+        "cloudwatch" => {
+            let section = read::<CloudwatchSettings>(findings, node, &label, read_before)?;
+            meaning::cloudwatch_source(findings, &section);
+            SourceSettings::Cloudwatch(section.settings)
+        }
+        "kubernetes" => {
+            let section = read::<KubernetesSourceSettings>(findings, node, &label, read_before)?;
+            meaning::kubernetes_source(findings, &section);
+            SourceSettings::Kubernetes(section.settings)
+        }
+        _ => {
+            let section = read::<ScrapeSettings>(findings, node, &label, read_before)?;
+            meaning::scrape_source(findings, &section);
+            SourceSettings::Scrape(section.settings)
+        }
+    })
 }

@@ -4,33 +4,36 @@
 //! line, the line itself and what to do. It looks at the file system only where the config names a path, never at the
 //! network: whether a source answers and a target exists is `suture check`'s business. Called by the CLI.
 
+mod discover;
 mod explain;
 mod grant;
+mod live;
 mod loader;
 mod meaning;
 mod people;
 mod problem;
 mod reader;
-mod secret;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod window;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::act::LocalSettings;
+use crate::act::{AsgSettings, ElbSettings, HaproxySettings, KubernetesSettings, LocalSettings, RedisSettings};
 use crate::collect::SourceSettings;
 use crate::detect::DetectSettings;
 use crate::model::{ApprovalPolicy, Digest, Guard, Mode, Policy, ServiceId, TargetId, Timestamp, VerifyPolicy};
+use crate::platform::ClusterSettings;
 
+pub use discover::{DiscoverSettings, Found};
 pub use grant::{Grant, GrantDenial, Grants, lines_for, lines_for_all};
+pub use live::Live;
 pub use people::{AllowSettings, Freeze, PersonSettings};
 pub use problem::{ConfigErrors, Level, Problem, count_in_words, plain};
-pub use secret::SecretRef;
 pub use settings::{
     ApproveSettings, Chat, Daemon, DiscordSettings, GuardSettings, LimitSettings, LogFormat, Plugins, ReaderTable,
     ServiceSettings, SlackHttpSettings, SlackSettings, VerifySettings,
@@ -63,6 +66,10 @@ pub struct Config {
     pub services: Vec<ServiceConfig>,
     /// What can be acted on; names differ.
     pub targets: Vec<TargetConfig>,
+    /// Kubernetes clusters by name; without any there is one without a name.
+    pub clusters: Vec<ClusterSettings>,
+    /// Services that are found in a cluster.
+    pub discover: Vec<DiscoverSettings>,
     /// What playbooks may do.
     pub grants: Grants,
     /// Components beside the ones that are built in.
@@ -144,6 +151,16 @@ impl ServiceConfig {
 pub enum TargetConfig {
     /// Processes behind a balancer on this machine.
     Local(LocalSettings),
+    /// Something in a Kubernetes cluster.
+    Kubernetes(KubernetesSettings),
+    /// An EC2 Auto Scaling group.
+    Asg(AsgSettings),
+    /// The weights of a load balancer of AWS.
+    Elb(ElbSettings),
+    /// A backend of HAProxy.
+    Haproxy(HaproxySettings),
+    /// A Redis server.
+    Redis(RedisSettings),
 }
 
 impl TargetConfig {
@@ -152,6 +169,21 @@ impl TargetConfig {
     pub fn id(&self) -> &TargetId {
         match self {
             Self::Local(settings) => &settings.name,
+            Self::Kubernetes(settings) => &settings.name,
+            Self::Asg(settings) => &settings.name,
+            Self::Elb(settings) => &settings.name,
+            Self::Haproxy(settings) => &settings.name,
+            Self::Redis(settings) => &settings.name,
+        }
+    }
+
+    /// The table that a target of this name would have if it needed one: where the name says it all.
+    #[must_use]
+    pub fn implied(id: &TargetId) -> Option<Self> {
+        match id.kind() {
+            "k8s" => Some(Self::Kubernetes(KubernetesSettings::of(id.clone()))),
+            "asg" => Some(Self::Asg(AsgSettings::of(id.clone()))),
+            _ => None,
         }
     }
 }
@@ -177,6 +209,8 @@ pub enum Spot {
     Chat(String),
     /// The first `[[person]]`.
     People,
+    /// A discovery's header, counted from 0.
+    Discover(usize),
 }
 
 /// Names that a config may use and that are known only to the rest of the program.
@@ -218,6 +252,32 @@ impl Config {
     /// As [`Config::load`].
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigErrors> {
         loader::load(text.as_bytes(), path, &Known::default())
+    }
+
+    /// The same config with the services of these workloads, each found by the `[[discover]]` table of that number, as if they
+    /// stood in the file. A name that is taken already is left out, and given back with the workload.
+    ///
+    /// # Errors
+    /// Every problem of the file as it would then be.
+    pub fn with_found(&self, found: &[(usize, Found)]) -> Result<(Self, Vec<(String, Found)>), ConfigErrors> {
+        let mut text = self.source.text().to_owned();
+        let mut names: BTreeSet<String> = self.services.iter().map(|s| s.name.to_string()).collect();
+        let mut left_out = Vec::new();
+        for (index, workload) in found {
+            let made = self.discover.get(*index).and_then(|settings| settings.service(workload));
+            match made {
+                Some((name, table)) if names.insert(name.clone()) => {
+                    text.push('\n');
+                    text.push_str(&table);
+                }
+                Some((name, _)) => left_out.push((name, workload.clone())),
+                None => left_out.push((workload.name.clone(), workload.clone())),
+            }
+        }
+        let mut config = loader::load_found(&text, &self.path)?;
+        // What the ledger knows is the file.
+        config.digest = self.digest;
+        Ok((config, left_out))
     }
 
     /// Why nothing is to be changed on a service now, and until when that is so.

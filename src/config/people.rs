@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Deserializer};
 
-use super::secret::SecretRef;
 use super::window::Window;
+use crate::model::SecretRef;
 use crate::model::{ActionKind, ServiceId, Timestamp};
 
 /// An `[[allow]]` table: a rule of who may do what.

@@ -12,10 +12,11 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::people::AllowSettings;
-use super::secret::SecretRef;
 use super::window::Window;
 use crate::detect::DetectSettings;
-use crate::model::{ActionKind, Allow, ApprovalPolicy, Digest, Guard, Mode, TargetId, VerifyPolicy, duration_text};
+use crate::model::{
+    ActionKind, Allow, ApprovalPolicy, Digest, Guard, Mode, SecretRef, TargetId, VerifyPolicy, duration_text,
+};
 use crate::wasm::Limits;
 
 /// The `[suture]` table: the daemon itself.

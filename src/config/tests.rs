@@ -160,7 +160,12 @@ fn any_bytes_give_problems_and_no_panic() {
 
 mod starter {
     use super::*;
-    use crate::collect::{HostSettings, MetricSettings, ScrapeSettings};
+    use crate::act::{AsgSettings, KubernetesSettings};
+    use crate::collect::{
+        CloudwatchMetric, CloudwatchSettings, HostSettings, KubernetesSourceSettings, MetricSettings, ProbeSettings,
+        PromqlMetric, PromqlSettings, ScrapeSettings,
+    };
+    use crate::platform::ClusterSettings;
     use serde::de::{self, Deserialize, Deserializer, Visitor};
 
     /// The starter with every setting that is off switched on.
@@ -203,8 +208,8 @@ mod starter {
         assert_eq!(host, as_is.services[0]);
         let shortest = "[[target]]\nname = \"local:shop\"\ncommand = [\"./shop\", \"{port}\"]\n";
         let shortest = Config::parse(&format!("{STARTER}\n{shortest}"), &path).unwrap();
-        let TargetConfig::Local(mut target) = shown.targets[0].clone();
-        let TargetConfig::Local(default) = shortest.targets[0].clone();
+        let TargetConfig::Local(mut target) = shown.targets[0].clone() else { panic!() };
+        let TargetConfig::Local(default) = shortest.targets[0].clone() else { panic!() };
         target.cache = None;
         target.command = default.command.clone();
         assert_eq!(target, default);
@@ -231,11 +236,21 @@ mod starter {
         check("service.source host", fields_of::<HostSettings>());
         check("service.source scrape", fields_of::<ScrapeSettings>());
         check("service.source.metric", fields_of::<MetricSettings>());
+        check("service.source promql", fields_of::<PromqlSettings>());
+        check("service.source.metric of promql", fields_of::<PromqlMetric>());
+        check("service.source probe", fields_of::<ProbeSettings>());
+        check("service.source cloudwatch", fields_of::<CloudwatchSettings>());
+        check("service.source.metric of cloudwatch", fields_of::<CloudwatchMetric>());
+        check("service.source kubernetes", fields_of::<KubernetesSourceSettings>());
         check("service.detect", fields_of::<DetectSettings>());
         check("service.guard", fields_of::<GuardSettings>());
         check("service.approve", fields_of::<ApproveSettings>());
         check("service.verify", fields_of::<VerifySettings>());
         check("target local", fields_of::<LocalSettings>());
+        check("target k8s", fields_of::<KubernetesSettings>());
+        check("target asg", fields_of::<AsgSettings>());
+        check("cluster", fields_of::<ClusterSettings>());
+        check("discover", fields_of::<DiscoverSettings>());
         check("grant", fields_of::<Grant>());
         check("plugins", fields_of::<Plugins>());
         check("plugins.limits", fields_of::<LimitSettings>());

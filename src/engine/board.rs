@@ -34,6 +34,11 @@ impl Board {
         f(all.entry(service.clone()).or_default())
     }
 
+    /// Takes down everything of a service that is gone.
+    pub fn forget(&self, service: &ServiceId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(service);
+    }
+
     /// Puts a sample up.
     pub fn sample(&self, sample: &Sample) {
         self.with(&sample.service, |board| {

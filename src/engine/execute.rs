@@ -12,9 +12,11 @@ use super::plan::{RunnerError, actions_in_the_last_hour};
 use super::reconcile::Runner;
 use super::world::{must_be_known, to_host_error};
 use super::{Engine, Failed, Stages};
-use crate::act::{ActError, Actuator};
+use crate::act::{ActError, Actuator, Progress};
 use crate::incident::{Input, Outcome, Run, RunFailure, Step};
-use crate::model::{Action, Facet, HostCall, PlannedAction, Role, RunId, TargetId, TargetState, Transcript};
+use crate::model::{
+    Action, Facet, HostCall, PlannedAction, Role, RunId, SimulateError, TargetId, TargetState, Transcript,
+};
 use crate::wasm::{HostError, IncidentView, World};
 
 /// How the answers that only the host needs are called in the ledger.
@@ -44,9 +46,14 @@ pub(super) enum Found {
 pub(super) async fn look(actuator: &Arc<dyn Actuator>, step: &PlannedAction) -> Result<Found, ActError> {
     let state = actuator.observe(step.action.target()).await?;
     match step.action.facet(&state) {
-        Ok(facet) if facet == step.after => Ok(Found::After),
+        // Before the comparison with what was before: an action whose aspect does not show is sent again rather than
+        // taken for done.
+        Ok(facet) if facet.reached(&step.before, &step.after) => Ok(Found::After),
         Ok(facet) if facet == step.before => Ok(Found::Before),
         Ok(facet) => Ok(Found::Neither(facet)),
+        Err(SimulateError::NoInstance { .. }) if state.renames && matches!(step.action, Action::Restart { .. }) => {
+            Ok(Found::After)
+        }
         Err(error) => Err(ActError::NotFound(error.to_string())),
     }
 }
@@ -324,7 +331,7 @@ async fn send(
     step: PlannedAction,
 ) -> Result<String, (HostError, bool)> {
     let key = format!("{run}/{index}");
-    let result = match actuator.apply(&step.action, &step.before, &key).await {
+    let result = match apply(&engine, (run, index), &actuator, &step.action, &step.before, &key).await {
         Err(error) if error.may_have_happened() => match look(&actuator, &step).await {
             Ok(Found::After) => Ok(format!("done, as a look at the target shows ({error})")),
             Ok(_) => Err(error),
@@ -341,8 +348,47 @@ async fn send(
     submitted.map_err(|e| (HostError::Unavailable(e.to_string()), false))?;
     result.map_err(|error| {
         let moved = matches!(error, ActError::Conflict { .. });
-        (to_host_error(error), moved)
+        (refused(&step.action, error), moved)
     })
+}
+
+/// An adapter's error about this action. What the platform denies is a denial for the playbook too: it may try something
+/// milder.
+fn refused(action: &Action, error: ActError) -> HostError {
+    match error {
+        ActError::Denied(hint) => {
+            HostError::Denied { capability: action.kind().to_string(), target: action.target().to_string(), hint }
+        }
+        other => to_host_error(other),
+    }
+}
+
+/// Has an action done, and records what it says of itself meanwhile.
+pub(super) async fn apply(
+    engine: &Engine,
+    (run, index): (RunId, u32),
+    actuator: &Arc<dyn Actuator>,
+    action: &Action,
+    before: &Facet,
+    key: &str,
+) -> Result<String, ActError> {
+    // full: the line is dropped, and the next one says more.
+    let (out, mut lines) = tokio::sync::mpsc::channel(8);
+    let progress = Progress::to(out);
+    let doing = actuator.apply(action, before, key, &progress);
+    tokio::pin!(doing);
+    loop {
+        tokio::select! {
+            biased;
+            Some(line) = lines.recv() => {
+                let told = engine.submit(Input::Acted { run, index, outcome: Outcome::Progress(line) }).await;
+                if let Err(error) = told {
+                    tracing::warn!(%run, index, %error, "what an action says of itself could not be recorded");
+                }
+            }
+            result = &mut doing => return result,
+        }
+    }
 }
 
 #[async_trait]

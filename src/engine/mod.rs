@@ -12,7 +12,7 @@ mod undo;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 pub use board::{Board, ServiceBoard};
 pub use plan::{RunnerError, check_shares};
-pub use reconcile::{Runner, Stages};
+pub use reconcile::{Roster, Runner, Stages};
 pub use world::{DryWorld, Recording};
 
 use crate::act::Actuator;
@@ -218,7 +218,7 @@ pub struct Engine {
     turn: tokio::sync::Mutex<()>,
     state: watch::Sender<Arc<State>>,
     journal: Arc<dyn Journal>,
-    policies: BTreeMap<ServiceId, Policy>,
+    policies: RwLock<Arc<BTreeMap<ServiceId, Policy>>>,
     clock: Arc<dyn Clock>,
     listeners: Vec<Listener>,
     verifying: Mutex<Verifying>,
@@ -275,7 +275,7 @@ impl Engine {
             turn: tokio::sync::Mutex::new(()),
             state: watch::Sender::new(Arc::new(state)),
             journal,
-            policies,
+            policies: RwLock::new(Arc::new(policies)),
             clock,
             listeners,
             verifying: Mutex::new(Verifying { since, ..Verifying::default() }),
@@ -310,7 +310,7 @@ impl Engine {
     pub fn may(&self, service: &ServiceId, person: &Person, deed: Deed<'_>) -> Result<(), decide::Missing> {
         let groups = self.standing.get().map(|s| s.groups(&person.id)).unwrap_or_default();
         let ids: Vec<_> = std::iter::once(person.id.clone()).chain(groups).collect();
-        match self.policies.get(service) {
+        match self.policies().get(service) {
             Some(policy) => decide::may(&policy.approval, &ids, deed),
             None => Err(decide::Missing { verb: deed.verb.to_owned(), action: None }),
         }
@@ -318,8 +318,13 @@ impl Engine {
 
     /// The policies by service.
     #[must_use]
-    pub fn policies(&self) -> &BTreeMap<ServiceId, Policy> {
-        &self.policies
+    pub fn policies(&self) -> Arc<BTreeMap<ServiceId, Policy>> {
+        Arc::clone(&self.policies.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on these services are known: some were found, or are gone.
+    pub fn set_policies(&self, policies: BTreeMap<ServiceId, Policy>) {
+        *self.policies.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policies);
     }
 
     /// The time as the engine sees it.
@@ -335,7 +340,8 @@ impl Engine {
     pub async fn submit(&self, input: Input) -> Result<Vec<Event>, SubmitError> {
         let _turn = self.turn.lock().await;
         let before = self.state();
-        let rules = Rulebook { policies: &self.policies, standing: self.standing.get().map(|s| &**s) };
+        let policies = self.policies();
+        let rules = Rulebook { policies: &policies, standing: self.standing.get().map(|s| &**s) };
         let Some((after, events)) = incident::step(&before, &rules, input, self.clock.now())? else {
             return Ok(Vec::new());
         };
@@ -477,7 +483,8 @@ impl Engine {
     /// which everything else waits for, leaves that to the task of the service.
     async fn settle_verdict(&self, state: &State, run: RunId, may_ask: bool) -> Result<Vec<Event>, SubmitError> {
         let Some(run) = state.runs.get(&run) else { return Ok(Vec::new()) };
-        let Some(policy) = self.policies.get(&run.plan.service) else { return Ok(Vec::new()) };
+        let policies = self.policies();
+        let Some(policy) = policies.get(&run.plan.service) else { return Ok(Vec::new()) };
         let now = self.clock.now();
         let verdict = self.with_verifying(|v| {
             let ended = run.ended_at.unwrap_or(run.started_at);

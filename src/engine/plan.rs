@@ -126,13 +126,14 @@ impl Runner {
         }
         let transcript = ran.transcript(playbook, component);
         let recording = recording.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let result = match (ran.result, recording.refused) {
+        let result = match (ran.result, &recording.refused) {
             (_, Some(refused)) => Err(refused.to_string()),
             (Err(why), None) => Err(why.to_string()),
             (Ok(_), None) => self
                 .check_share(incident, &recording.before, &recording.steps)
                 .and_then(|()| self.check_granted_rate(playbook, &recording.steps))
                 .map(|()| Plan {
+                    notes: notes_of(&recording.before),
                     incident: incident.id,
                     number: incident.plans + 1,
                     service: incident.service.clone(),
@@ -215,6 +216,14 @@ impl Runner {
     }
 }
 
+/// What who approves must know of the targets that the steps change, each with its name.
+fn notes_of(before: &std::collections::BTreeMap<TargetId, TargetState>) -> Vec<String> {
+    let named = |(target, state): (&TargetId, &TargetState)| {
+        state.notes.iter().map(|note| format!("{target}: {note}")).collect::<Vec<_>>()
+    };
+    before.iter().flat_map(named).collect()
+}
+
 /// Are the steps within the guard's share of each target's healthy instances? `before`: the targets as they were.
 ///
 /// # Errors
@@ -225,6 +234,19 @@ pub fn check_shares(
     steps: &[crate::model::PlannedAction],
 ) -> Result<(), String> {
     for (target, state) in before {
+        // Where an autoscaler is in between, a step says its bounds, and only the target says what that means.
+        let mut to = steps.iter().filter_map(|step| match (&step.action, &step.before) {
+            (Action::Scale { target: t, to }, crate::model::Facet::Bounds { .. }) if t == target => Some(*to),
+            _ => None,
+        });
+        if let Some(to) = to.next_back().filter(|to| to.abs_diff(state.replicas) > guard.max_replica_delta) {
+            return Err(format!(
+                "held back: it changes {target} by {} instances ({} -> {to}), and max_replica_delta is {}",
+                to.abs_diff(state.replicas),
+                state.replicas,
+                guard.max_replica_delta
+            ));
+        }
         // What does not answer cannot be taken out of service; restarting it puts it back.
         let healthy: Vec<_> = steps
             .iter()

@@ -1,7 +1,7 @@
 //! The loop that has under way what is due, and nothing twice.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,6 +18,29 @@ use crate::supervise::drained;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LAST_PAUSE: Duration = Duration::from_secs(30);
 
+/// Which services there are now, and what each can be healed by.
+#[derive(Debug, Default)]
+pub struct Roster(RwLock<BTreeMap<ServiceId, Vec<TargetId>>>);
+
+impl Roster {
+    /// The targets of a service.
+    #[must_use]
+    pub fn targets(&self, service: &ServiceId) -> Vec<TargetId> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(service).cloned().unwrap_or_default()
+    }
+
+    /// From now on it is these.
+    pub fn set(&self, services: BTreeMap<ServiceId, Vec<TargetId>>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = services;
+    }
+}
+
+impl From<BTreeMap<ServiceId, Vec<TargetId>>> for Roster {
+    fn from(services: BTreeMap<ServiceId, Vec<TargetId>>) -> Self {
+        Self(RwLock::new(services))
+    }
+}
+
 /// The stages as ports, and what the services are.
 #[derive(Clone)]
 pub struct Stages {
@@ -28,7 +51,7 @@ pub struct Stages {
     /// What playbooks may do.
     pub permits: Arc<dyn Permits>,
     /// The targets of each service.
-    pub services: Arc<BTreeMap<ServiceId, Vec<TargetId>>>,
+    pub services: Arc<Roster>,
     /// The newest samples.
     pub board: Arc<Board>,
 }
@@ -37,7 +60,7 @@ impl Stages {
     /// The targets of a service.
     #[must_use]
     pub fn targets(&self, service: &ServiceId) -> Vec<TargetId> {
-        self.services.get(service).cloned().unwrap_or_default()
+        self.services.targets(service)
     }
 }
 

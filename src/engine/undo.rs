@@ -1,6 +1,6 @@
 //! Taking a run back: the recorded inverses, last step first. The host's work, not the playbook's.
 
-use super::execute::{Found, look};
+use super::execute::{Found, apply, look};
 use super::plan::RunnerError;
 use super::reconcile::Runner;
 use crate::act::ActError;
@@ -81,7 +81,7 @@ impl Runner {
         let key = format!("{id}/{index}/undo");
         let mut last = String::new();
         for _ in 0..ATTEMPTS {
-            match actuator.apply(inverse, &planned.after, &key).await {
+            match apply(&self.engine, (id, index), actuator, inverse, &planned.after, &key).await {
                 Ok(receipt) => return Ok(Outcome::Undone(receipt)),
                 Err(error) => match look(actuator, planned).await {
                     Ok(Found::Before) => {

@@ -23,7 +23,9 @@ pub(super) fn to_host_error(error: ActError) -> HostError {
         ActError::Denied(why) => HostError::Unavailable(format!("the platform denied it: {why}")),
         ActError::Conflict { .. } => HostError::Conflict(error.to_string()),
         ActError::TimedOut(_) => HostError::TimedOut(error.to_string()),
-        ActError::Unavailable(..) | ActError::Unsupported(_) => HostError::Unavailable(error.to_string()),
+        ActError::Unavailable(..) | ActError::Throttled { .. } | ActError::Unsupported(_) => {
+            HostError::Unavailable(error.to_string())
+        }
         ActError::OutcomeUnknown(..) => HostError::OutcomeUnknown(error.to_string()),
     }
 }

@@ -176,6 +176,11 @@ pub enum Input {
         /// What the playbook was answered since the last intent.
         calls: Vec<HostCall>,
     },
+    /// A service that was found in a cluster is not there any more: what is open of it is over.
+    Gone {
+        /// Which one.
+        service: ServiceId,
+    },
     /// An action, or an undo, was sent or looked up.
     Acted {
         /// Of which run.
@@ -224,6 +229,8 @@ pub enum Input {
 /// What came of sending an action or an inverse.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
+    /// It is under way: how far it is.
+    Progress(String),
     /// It took effect.
     Done(String),
     /// It did not, and changed nothing.

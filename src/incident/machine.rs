@@ -199,7 +199,8 @@ impl Rules<'_> {
                     return Err(Refusal::Halted(reason.clone()));
                 }
                 if question.approvals.iter().any(|p| p.id == by.id) {
-                    let quorum = self.policies.policy(&incident.service).map_or(1, |p| p.approval.quorum);
+                    let quorum =
+                        self.policies.policy(&incident.service).map_or(1, |p| p.approval.quorum_for(&question.plan));
                     let have = u32::try_from(question.approvals.len()).unwrap_or(u32::MAX);
                     return Err(Refusal::AlreadyApproved(by.name, quorum.saturating_sub(have)));
                 }
@@ -314,6 +315,16 @@ impl Rules<'_> {
                 let called = (!calls.is_empty()).then(|| self.of_run(run, None, Fact::HostCalled { calls }));
                 let intended = self.of_run(run, None, Fact::ActionIntended { index, step });
                 Ok(called.into_iter().chain([intended]).collect())
+            }
+            Input::Gone { service } => {
+                let open = state.open_incident(&service);
+                // What is under way is brought to its end: the target answers, or is found to be gone.
+                let over =
+                    open.filter(|i| !matches!(i.phase, Phase::Acting(_) | Phase::RollingBack(_))).map(|incident| {
+                        let how = "the service is not there any more".to_owned();
+                        self.about(incident, None, Fact::Resolved { how })
+                    });
+                Ok(over.into_iter().chain([self.event(Some(&service), None, Fact::ServiceGone)]).collect())
             }
             Input::Acted { run, index, outcome } => {
                 let run = state.runs.get(&run).ok_or(Refusal::NoRun(run))?;
@@ -629,6 +640,7 @@ impl Rules<'_> {
             (Outcome::Failed(error), Step::Intended) => Fact::ActionFailed { index, error },
             (Outcome::Undone(receipt), Step::UndoIntended) => Fact::UndoneAction { index, receipt },
             (Outcome::UndoFailed(error), Step::UndoIntended) => Fact::UndoFailed { index, error },
+            (Outcome::Progress(line), Step::Intended | Step::UndoIntended) => Fact::ActionProgress { index, line },
             _ => return Err(wrong()),
         };
         Ok(vec![self.of_run(run, None, fact)])
@@ -697,12 +709,14 @@ impl Rules<'_> {
     /// Have enough people said yes who may? Asked again at the start of the run: the config, or who is in which group, may
     /// have changed since.
     fn is_approved(&self, incident: &Incident, question: &Question, policy: &Policy, mode: Mode) -> bool {
-        let by_policy = mode == Mode::Auto && question.approvals.iter().any(|p| *p == Person::policy());
+        let by_policy = mode == Mode::Auto
+            && question.plan.least_quorum() <= 1
+            && question.approvals.iter().any(|p| *p == Person::policy());
         let deed = Deed { verb: "approve", actions: &question.plan.actions };
         let counts =
             |p: &&Person| self.may(&incident.service, p, deed).is_ok() && !self.is_own_request(incident, question, p);
         let valid: BTreeSet<_> = question.approvals.iter().filter(counts).map(|p| p.id.as_str()).collect();
-        by_policy || valid.len() >= policy.approval.quorum as usize
+        by_policy || valid.len() >= policy.approval.quorum_for(&question.plan) as usize
     }
 
     fn follow_question(&self, state: &State, incident: &Incident, question: &Question) -> Option<Event> {
@@ -727,7 +741,8 @@ impl Rules<'_> {
             return Some(self.about(incident, Some(&Person::policy()), approved));
         }
         let waits_long = policy.approval.escalate_after.is_some_and(|after| question.asked_at.plus(after) <= self.now);
-        if waits_long && !approved && !question.called && !policy.approval.escalate_to.is_empty() {
+        let is_muted = state.mutes.get(&incident.service).is_some_and(|until| *until > self.now);
+        if waits_long && !approved && !is_muted && !question.called && !policy.approval.escalate_to.is_empty() {
             let called = Fact::Called { digest: question.digest, to: policy.approval.escalate_to.clone() };
             return Some(self.about(incident, None, called));
         }

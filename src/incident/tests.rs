@@ -179,6 +179,7 @@ impl Game {
                     args: Args::new(),
                     actions: steps(count),
                     may: Vec::new(),
+                    notes: Vec::new(),
                 };
                 Input::PlanReady {
                     incident,

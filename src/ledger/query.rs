@@ -10,7 +10,7 @@ use super::scan::{Position, Stored, read_at};
 use super::{Disk, LedgerError, Storage, folder, records_on};
 
 /// The kinds of fact, in the order of a life.
-pub const KINDS: [&str; 51] = [
+pub const KINDS: [&str; 54] = [
     "started",
     "stopped",
     "tail-repaired",
@@ -42,6 +42,9 @@ pub const KINDS: [&str; 51] = [
     "host-called",
     "action-intended",
     "action-done",
+    "service-found",
+    "service-gone",
+    "action-progress",
     "action-failed",
     "playbook-ended",
     "run-done",

@@ -235,6 +235,12 @@ fn remedy_parts(fact: &Fact) -> (String, String) {
         Fact::PlaybookEnded { ran } => ("playbook ended".to_owned(), ran_in_words(ran)),
         Fact::PlaybookChecked { ran, .. } => ("playbook checked its cure".to_owned(), ran_in_words(ran)),
         Fact::ActionDone { index, receipt } => ("action done".to_owned(), with(step(index), receipt)),
+        Fact::ServiceFound { targets } => {
+            let targets: Vec<_> = targets.iter().take(8).map(ToString::to_string).collect();
+            ("service found".to_owned(), piece(&targets.join(", ")))
+        }
+        Fact::ServiceGone => ("service gone".to_owned(), String::new()),
+        Fact::ActionProgress { index, line } => ("action under way".to_owned(), with(step(index), line)),
         Fact::ActionFailed { index, error } => ("action failed".to_owned(), with(step(index), error)),
         Fact::RunDone => ("run done".to_owned(), String::new()),
         Fact::RunFailed { error, moved: true } => {

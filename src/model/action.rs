@@ -48,6 +48,37 @@ pub enum Action {
         /// How long, in milliseconds.
         ttl_ms: u64,
     },
+    /// Have the platform replace or restart every instance, a few at a time.
+    Rollout {
+        /// Whose instances.
+        target: TargetId,
+    },
+    /// Let the platform's own autoscaler keep the number of instances within these bounds: how a scaling of what an
+    /// autoscaler owns is taken back. No playbook asks for it.
+    Bounds {
+        /// What it scales.
+        target: TargetId,
+        /// Never fewer.
+        min: u32,
+        /// Never more.
+        max: u32,
+    },
+    /// Give one of the target's settings another value.
+    Configure {
+        /// Whose setting.
+        target: TargetId,
+        /// Which one, as [`TargetState::settings`] names it.
+        setting: String,
+        /// The value afterwards.
+        value: String,
+    },
+    /// Throw away the entries whose keys begin with this.
+    Flush {
+        /// Whose entries.
+        target: TargetId,
+        /// What their keys begin with; never empty.
+        prefix: String,
+    },
 }
 
 /// The kinds of action, each a capability of its own.
@@ -64,11 +95,16 @@ pub enum ActionKind {
     Isolate,
     /// Change how long answers are cached.
     Cache,
+    /// Change settings.
+    Configure,
+    /// Throw away what is stored.
+    Flush,
 }
 
 impl ActionKind {
     /// All of them, in the order of the docs.
-    pub const ALL: [Self; 5] = [Self::Scale, Self::Restart, Self::Traffic, Self::Isolate, Self::Cache];
+    pub const ALL: [Self; 7] =
+        [Self::Scale, Self::Restart, Self::Traffic, Self::Isolate, Self::Cache, Self::Configure, Self::Flush];
 
     /// The word in config, contracts and cards.
     #[must_use]
@@ -79,17 +115,26 @@ impl ActionKind {
             Self::Traffic => "traffic",
             Self::Isolate => "isolate",
             Self::Cache => "cache",
+            Self::Configure => "configure",
+            Self::Flush => "flush",
         }
     }
 
     /// How much an action of this kind can hurt. A restart loses what the process held in memory, so it cannot be had
-    /// back.
+    /// back, and neither can what was thrown away.
     #[must_use]
     pub fn effect(self) -> Effect {
         match self {
-            Self::Restart => Effect::Destructive,
-            Self::Scale | Self::Traffic | Self::Isolate | Self::Cache => Effect::Mutate,
+            Self::Restart | Self::Flush => Effect::Destructive,
+            Self::Scale | Self::Traffic | Self::Isolate | Self::Cache | Self::Configure => Effect::Mutate,
         }
+    }
+
+    /// Fewest people who have to approve an action of this kind, whatever the policy says: what throws away data that
+    /// nobody can bring back is never one person's word.
+    #[must_use]
+    pub fn least_quorum(self) -> u32 {
+        if self == Self::Flush { 2 } else { 1 }
     }
 }
 
@@ -125,12 +170,49 @@ pub enum Facet {
     Isolated(bool),
     /// Lifetime of cached answers in milliseconds.
     CacheTtlMs(u64),
+    /// The bounds of the platform's autoscaler.
+    Bounds {
+        /// Never fewer instances.
+        min: u32,
+        /// Never more.
+        max: u32,
+    },
+    /// The value of a setting.
+    Setting(String),
+    /// Were the entries thrown away?
+    Flushed(bool),
+}
+
+/// Generations from here on are times in seconds since the epoch: platforms that do not count restarts say since when an
+/// instance has run.
+const A_TIME: u64 = 1_000_000_000;
+
+impl Facet {
+    /// A generation that says since when, not how often.
+    #[must_use]
+    pub fn is_since(&self) -> bool {
+        matches!(self, Self::Generation(n) if *n >= A_TIME)
+    }
+
+    /// Does the target, which is `self` now, stand where an action of this kind leaves it? A restart is done when the
+    /// instance is a later one, whichever.
+    #[must_use]
+    pub fn reached(&self, before: &Self, after: &Self) -> bool {
+        match (self, before) {
+            (Self::Generation(now), Self::Generation(was)) => now > was,
+            _ => self == after,
+        }
+    }
 }
 
 impl fmt::Display for Facet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Replicas(n) => write!(f, "{n}"),
+            Self::Generation(n) if *n >= A_TIME => {
+                let seconds = i64::try_from(*n).unwrap_or(i64::MAX);
+                write!(f, "since {}", super::Timestamp(seconds.saturating_mul(1000)))
+            }
             Self::Generation(n) => write!(f, "generation {n}"),
             Self::Weights(weights) => {
                 let parts: Vec<_> = weights.iter().map(|(name, weight)| format!("{name}={weight}")).collect();
@@ -139,6 +221,11 @@ impl fmt::Display for Facet {
             Self::Isolated(true) => f.write_str("isolated"),
             Self::Isolated(false) => f.write_str("in traffic"),
             Self::CacheTtlMs(ms) => write!(f, "{}", super::in_words(std::time::Duration::from_millis(*ms))),
+            Self::Bounds { min, max } => write!(f, "{min} to {max}"),
+            Self::Setting(value) if value.is_empty() => f.write_str("unset"),
+            Self::Setting(value) => f.write_str(value),
+            Self::Flushed(true) => f.write_str("thrown away"),
+            Self::Flushed(false) => f.write_str("kept"),
         }
     }
 }
@@ -172,7 +259,35 @@ pub enum SimulateError {
     /// A weight outside 0 to 1000, or no weight at all.
     #[error("weights for {0} must name at least one instance and lie within 0 to 1000")]
     BadWeights(TargetId),
+    /// The target cannot be rolled out.
+    #[error("{0} has no platform that replaces its instances a few at a time: restart them one by one")]
+    NoRollout(TargetId),
+    /// No autoscaler owns it.
+    #[error("{0} has no autoscaler")]
+    NoAutoscaler(TargetId),
+    /// No such setting.
+    #[error("{target} has no setting `{setting}`; it has {known}")]
+    NoSetting {
+        /// The target.
+        target: TargetId,
+        /// What was asked for.
+        setting: String,
+        /// What there is.
+        known: String,
+    },
+    /// A value that no setting can have.
+    #[error("a value of `{setting}` is one line of at most {MOST_VALUE} bytes")]
+    BadValue {
+        /// The setting.
+        setting: String,
+    },
+    /// Nothing is stored under keys there, or the prefix is empty.
+    #[error("{0} cannot throw away entries by that prefix: it stores none, or the prefix is empty")]
+    NoFlush(TargetId),
 }
+
+/// Longest value of a setting in bytes: it stands on a card.
+pub const MOST_VALUE: usize = 256;
 
 impl Action {
     /// What it acts on.
@@ -183,7 +298,11 @@ impl Action {
             | Self::Restart { target, .. }
             | Self::Shift { target, .. }
             | Self::Isolate { target, .. }
-            | Self::Cache { target, .. } => target,
+            | Self::Cache { target, .. }
+            | Self::Rollout { target }
+            | Self::Bounds { target, .. }
+            | Self::Configure { target, .. }
+            | Self::Flush { target, .. } => target,
         }
     }
 
@@ -191,11 +310,13 @@ impl Action {
     #[must_use]
     pub fn kind(&self) -> ActionKind {
         match self {
-            Self::Scale { .. } => ActionKind::Scale,
-            Self::Restart { .. } => ActionKind::Restart,
+            Self::Scale { .. } | Self::Bounds { .. } => ActionKind::Scale,
+            Self::Restart { .. } | Self::Rollout { .. } => ActionKind::Restart,
             Self::Shift { .. } => ActionKind::Traffic,
             Self::Isolate { .. } => ActionKind::Isolate,
             Self::Cache { .. } => ActionKind::Cache,
+            Self::Configure { .. } => ActionKind::Configure,
+            Self::Flush { .. } => ActionKind::Flush,
         }
     }
 
@@ -220,7 +341,11 @@ impl Action {
             Self::Scale { target, to } => {
                 let (min, max) = (state.min_replicas, state.max_replicas);
                 if (min..=max).contains(to) {
-                    Ok(Facet::Replicas(state.replicas))
+                    Ok(match &state.autoscaler {
+                        // What is set is the autoscaler's floor: the count itself is the autoscaler's and moves by itself.
+                        Some(scaler) => Facet::Bounds { min: scaler.min, max: scaler.max },
+                        None => Facet::Replicas(state.replicas),
+                    })
                 } else {
                     Err(SimulateError::OutOfRange { target: target.clone(), min, max, asked: *to })
                 }
@@ -238,6 +363,31 @@ impl Action {
             Self::Cache { target, .. } => {
                 state.cache_ttl_ms.map(Facet::CacheTtlMs).ok_or_else(|| SimulateError::NoCache(target.clone()))
             }
+            Self::Rollout { target } => {
+                state.rollout.map(Facet::Generation).ok_or_else(|| SimulateError::NoRollout(target.clone()))
+            }
+            Self::Bounds { target, .. } => match &state.autoscaler {
+                Some(scaler) => Ok(Facet::Bounds { min: scaler.min, max: scaler.max }),
+                None => Err(SimulateError::NoAutoscaler(target.clone())),
+            },
+            Self::Configure { target, setting, value } => {
+                if value.len() > MOST_VALUE || value.chars().any(char::is_control) {
+                    return Err(SimulateError::BadValue { setting: setting.chars().take(80).collect() });
+                }
+                let known = || match state.settings.is_empty() {
+                    true => "none".to_owned(),
+                    false => state.settings.keys().take(20).cloned().collect::<Vec<_>>().join(", "),
+                };
+                state.settings.get(setting).cloned().map(Facet::Setting).ok_or_else(|| SimulateError::NoSetting {
+                    target: target.clone(),
+                    setting: setting.chars().take(80).collect(),
+                    known: known(),
+                })
+            }
+            Self::Flush { target, prefix } => match state.stores_entries && !prefix.is_empty() {
+                true => Ok(Facet::Flushed(false)),
+                false => Err(SimulateError::NoFlush(target.clone())),
+            },
         }
     }
 
@@ -245,7 +395,13 @@ impl Action {
     #[must_use]
     pub fn outcome(&self, before: &Facet) -> Facet {
         match (self, before) {
+            (Self::Scale { to, .. }, Facet::Bounds { max, .. }) => Facet::Bounds { min: *to, max: (*max).max(*to) },
             (Self::Scale { to, .. }, _) => Facet::Replicas(*to),
+            (Self::Bounds { min, max, .. }, _) => Facet::Bounds { min: *min, max: *max },
+            (Self::Rollout { .. }, Facet::Generation(n)) => Facet::Generation(n + 1),
+            (Self::Rollout { .. }, _) => Facet::Generation(1),
+            (Self::Configure { value, .. }, _) => Facet::Setting(value.clone()),
+            (Self::Flush { .. }, _) => Facet::Flushed(true),
             (Self::Restart { .. }, Facet::Generation(n)) => Facet::Generation(n + 1),
             (Self::Restart { .. }, _) => Facet::Generation(1),
             (Self::Shift { weights, .. }, _) => Facet::Weights(weights.clone()),
@@ -259,8 +415,30 @@ impl Action {
         match self {
             Self::Scale { to, .. } => {
                 state.replicas = *to;
+                if let Some(scaler) = &mut state.autoscaler {
+                    (scaler.min, scaler.max) = (*to, scaler.max.max(*to));
+                }
                 state.resize();
             }
+            Self::Bounds { min, max, .. } => {
+                if let Some(scaler) = &mut state.autoscaler {
+                    (scaler.min, scaler.max) = (*min, *max);
+                }
+                state.replicas = state.replicas.clamp(*min, (*max).max(*min));
+                state.resize();
+            }
+            Self::Rollout { .. } => {
+                state.rollout = state.rollout.map(|n| n + 1);
+                for i in &mut state.instances {
+                    i.generation += 1;
+                    i.up = true;
+                }
+            }
+            Self::Configure { setting, value, .. } => {
+                state.settings.insert(setting.clone(), value.clone());
+            }
+            // What is thrown away is no part of the state.
+            Self::Flush { .. } => {}
             Self::Restart { instance, .. } => {
                 for i in state.instances.iter_mut().filter(|i| i.name == *instance) {
                     i.generation += 1;
@@ -288,6 +466,12 @@ impl Action {
     pub fn inverse(&self, before: &Facet) -> Option<Self> {
         match (self, before) {
             (Self::Scale { target, .. }, Facet::Replicas(n)) => Some(Self::Scale { target: target.clone(), to: *n }),
+            (Self::Scale { target, .. } | Self::Bounds { target, .. }, Facet::Bounds { min, max }) => {
+                Some(Self::Bounds { target: target.clone(), min: *min, max: *max })
+            }
+            (Self::Configure { target, setting, .. }, Facet::Setting(value)) => {
+                Some(Self::Configure { target: target.clone(), setting: setting.clone(), value: value.clone() })
+            }
             (Self::Shift { target, .. }, Facet::Weights(weights)) => {
                 Some(Self::Shift { target: target.clone(), weights: weights.clone() })
             }
@@ -305,7 +489,11 @@ impl Action {
     #[must_use]
     pub fn subject(&self) -> String {
         match self {
-            Self::Scale { target, .. } => format!("{target} workers"),
+            Self::Scale { target, .. } => format!("{target} {}", unit(target)),
+            Self::Bounds { target, .. } => format!("{target} {} of the autoscaler", unit(target)),
+            Self::Rollout { target } => format!("{target} rollout"),
+            Self::Configure { target, setting, .. } => format!("{target} {setting}"),
+            Self::Flush { target, prefix } => format!("{target} entries {prefix}*"),
             Self::Restart { target, instance } | Self::Isolate { target, instance, .. } => {
                 format!("{target}/{instance}")
             }
@@ -315,10 +503,25 @@ impl Action {
     }
 }
 
+/// What the instances of a target are called.
+fn unit(target: &TargetId) -> &'static str {
+    match target.kind() {
+        "local" => "workers",
+        "k8s" => "replicas",
+        _ => "instances",
+    }
+}
+
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Scale { target, to } => write!(f, "scale {target} to {to}"),
+            Self::Bounds { target, min, max } => write!(f, "let the autoscaler keep {target} between {min} and {max}"),
+            Self::Rollout { target } => write!(f, "roll {target} out anew, a few instances at a time"),
+            Self::Configure { target, setting, value } => {
+                write!(f, "set {setting} of {target} to {}", Facet::Setting(value.clone()))
+            }
+            Self::Flush { target, prefix } => write!(f, "throw away all entries {prefix}* of {target}"),
             Self::Restart { target, instance } => write!(f, "restart {target}/{instance}"),
             Self::Shift { target, weights } => {
                 write!(f, "shift traffic of {target} to {}", Facet::Weights(weights.clone()))

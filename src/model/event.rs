@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Args, Digest, Driver, Forecast, HostCall, IncidentId, Judge, Mode, Person, Plan, PlannedAction, Proposal, Role,
-    RunId, ServiceId, Severity, SourceFault, Timestamp, Transcript,
+    RunId, ServiceId, Severity, SourceFault, TargetId, Timestamp, Transcript,
 };
 
 /// One fact with its envelope. The envelope is what audits filter by.
@@ -313,6 +313,20 @@ pub enum Fact {
         /// What the target said.
         receipt: String,
     },
+    /// A service was found in a cluster, and is watched from now on.
+    ServiceFound {
+        /// What it can be healed by.
+        targets: Vec<TargetId>,
+    },
+    /// A service that was found is not there any more.
+    ServiceGone,
+    /// An action, or its undo, is under way and takes its time.
+    ActionProgress {
+        /// Its place in the plan, from 0.
+        index: u32,
+        /// How far it is, or what holds it up.
+        line: String,
+    },
     /// The target refused the action, or it did not take effect; nothing was changed.
     ActionFailed {
         /// Its place in the plan, from 0.
@@ -451,6 +465,9 @@ impl Fact {
             Self::PlaybookChecked { .. } => "playbook-checked",
             Self::ActionIntended { .. } => "action-intended",
             Self::ActionDone { .. } => "action-done",
+            Self::ServiceFound { .. } => "service-found",
+            Self::ServiceGone => "service-gone",
+            Self::ActionProgress { .. } => "action-progress",
             Self::ActionFailed { .. } => "action-failed",
             Self::RunDone => "run-done",
             Self::RunFailed { .. } => "run-failed",

@@ -52,7 +52,12 @@ impl PlannedAction {
     pub fn new(action: Action, before: Facet) -> Self {
         let after = action.outcome(&before);
         let inverse = action.inverse(&before).map_or_else(
-            || Inverse::Impossible("a restarted process does not get its memory back".to_owned()),
+            || {
+                Inverse::Impossible(match &action {
+                    Action::Flush { .. } => "what was thrown away cannot be brought back".to_owned(),
+                    _ => "a restarted process does not get its memory back".to_owned(),
+                })
+            },
             Inverse::Action,
         );
         Self { action, before, after, inverse }
@@ -63,9 +68,14 @@ impl PlannedAction {
     pub fn diff_line(&self) -> String {
         let subject = self.action.subject();
         match &self.action {
-            Action::Restart { .. } => {
-                format!("{subject} restart ({} -> {})", self.before, self.after)
-            }
+            Action::Restart { .. } => match self.before.is_since() {
+                true => format!("{subject} restart (runs {})", self.before),
+                false => format!("{subject} restart ({} -> {})", self.before, self.after),
+            },
+            Action::Rollout { .. } => match self.before.is_since() {
+                true => format!("{subject} (the last one {})", self.before),
+                false => format!("{subject} (the first one)"),
+            },
             _ => format!("{subject} {} -> {}", self.before, self.after),
         }
     }
@@ -90,6 +100,9 @@ pub struct Plan {
     pub actions: Vec<PlannedAction>,
     /// What the component may do at most, in words, from its grant.
     pub may: Vec<String>,
+    /// What else who approves must know of the targets, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 impl Plan {
@@ -105,6 +118,12 @@ impl Plan {
     #[must_use]
     pub fn can_be_undone(&self) -> bool {
         self.actions.iter().all(|a| matches!(a.inverse, Inverse::Action(_)))
+    }
+
+    /// Fewest people who have to approve it, whatever the policy says.
+    #[must_use]
+    pub fn least_quorum(&self) -> u32 {
+        self.actions.iter().map(|a| a.action.kind().least_quorum()).max().unwrap_or(1)
     }
 
     /// The worst effect among its steps.

@@ -99,6 +99,12 @@ pub struct ApprovalPolicy {
 }
 
 impl ApprovalPolicy {
+    /// How many different people have to approve this plan.
+    #[must_use]
+    pub fn quorum_for(&self, plan: &Plan) -> u32 {
+        self.quorum.max(plan.least_quorum())
+    }
+
     /// The kinds of action in this plan that are approved with a one-time code besides.
     #[must_use]
     pub fn codes_for(&self, plan: &Plan) -> BTreeSet<ActionKind> {

@@ -1,5 +1,6 @@
 //! What can be acted on, and the state it is in.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -68,7 +69,7 @@ impl<'de> Deserialize<'de> for TargetId {
 }
 
 /// What an adapter sees when it looks at a target.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetState {
     /// How many instances are wanted.
     pub replicas: u32,
@@ -80,6 +81,35 @@ pub struct TargetState {
     pub instances: Vec<Instance>,
     /// How long cached answers live, in milliseconds; `None` where the target has no cache to steer.
     pub cache_ttl_ms: Option<u64>,
+    /// The platform's autoscaler, where one owns the number of instances: then its bounds are changed, not the number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaler: Option<Autoscaler>,
+    /// When the platform last replaced all instances, in seconds since the epoch (0: never); `None` where it cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<u64>,
+    /// A restarted instance comes back under another name: one that is gone was restarted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub renames: bool,
+    /// What can be set, and what it is set to; empty text where it is unset.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
+    /// Entries are stored under keys, and can be thrown away.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stores_entries: bool,
+    /// What who approves a change must know, a sentence each: who else owns the target and may put it back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// Who else decides how many instances there are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Autoscaler {
+    /// For people: `HorizontalPodAutoscaler web`.
+    pub name: String,
+    /// Never fewer instances.
+    pub min: u32,
+    /// Never more.
+    pub max: u32,
 }
 
 /// One instance of a target: a worker process, a pod, a server of a backend.
@@ -93,7 +123,7 @@ pub struct Instance {
     pub isolated: bool,
     /// Its part of the traffic relative to the others; 100 is usual, 0 to 1000.
     pub weight: u32,
-    /// Counted up by each restart.
+    /// Counted up by each restart; where the platform does not count, since when it has run, in seconds since the epoch.
     pub generation: u64,
 }
 

@@ -55,6 +55,7 @@ fn shop_of(instances: u32) -> TargetState {
         max_replicas: 6,
         instances: (1..=instances).map(instance).collect(),
         cache_ttl_ms: Some(2_000),
+        ..TargetState::default()
     }
 }
 
@@ -147,6 +148,7 @@ fn plan_of(playbook: &Playbook, given: Args, state: &TargetState, ran: &Transcri
         args: given,
         actions,
         may: vec!["may do that".to_owned()],
+        notes: Vec::new(),
     }
 }
 

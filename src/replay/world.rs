@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use crate::act::{ActError, Actuator};
+use crate::act::{ActError, Actuator, Progress};
 use crate::model::{Action, Facet, HostCall, TargetId, TargetState, Transcript};
 use crate::wasm::{HostError, IncidentView, World};
 
@@ -82,6 +82,11 @@ fn name_of(action: &Action) -> &'static str {
         Action::Shift { .. } => "traffic.set-weights",
         Action::Isolate { .. } => "isolate.set-isolated",
         Action::Cache { .. } => "cache.set-ttl",
+        Action::Rollout { .. } => "rollout.restart-all",
+        Action::Configure { .. } => "configure.set",
+        Action::Flush { .. } => "flush.by-prefix",
+        // No component asks for it.
+        Action::Bounds { .. } => "bounds",
     }
 }
 
@@ -89,7 +94,8 @@ fn name_of(action: &Action) -> &'static str {
 pub(super) fn action_of(call: &HostCall) -> Option<Action> {
     let input = &call.input;
     let target: TargetId = serde_json::from_value(input.get("target")?.clone()).ok()?;
-    let instance = || Some(input.get("instance")?.as_str()?.to_owned());
+    let text = |key: &str| Some(input.get(key)?.as_str()?.to_owned());
+    let instance = || text("instance");
     let number = |key: &str| input.get(key)?.as_u64();
     Some(match call.call.as_str() {
         "scale.set-replicas" => Action::Scale { target, to: u32::try_from(number("to")?).ok()? },
@@ -102,6 +108,9 @@ pub(super) fn action_of(call: &HostCall) -> Option<Action> {
             Action::Isolate { target, instance: instance()?, isolated: input.get("isolated")?.as_bool()? }
         }
         "cache.set-ttl" => Action::Cache { target, ttl_ms: number("ttl_ms")? },
+        "rollout.restart-all" => Action::Rollout { target },
+        "configure.set" => Action::Configure { target, setting: text("setting")?, value: text("value")? },
+        "flush.by-prefix" => Action::Flush { target, prefix: text("prefix")? },
         _ => return None,
     })
 }
@@ -141,7 +150,7 @@ impl Actuator for RecordedTargets {
         self.0.get(target).cloned().ok_or_else(|| ActError::NotFound(target.to_string()))
     }
 
-    async fn apply(&self, action: &Action, _: &Facet, _: &str) -> Result<String, ActError> {
+    async fn apply(&self, action: &Action, _: &Facet, _: &str, _: &Progress) -> Result<String, ActError> {
         Err(ActError::Unsupported(format!("{action}: a replay changes nothing")))
     }
 }

@@ -124,6 +124,7 @@ fn planned(playbook: &Playbook, basis: &Basis, allowed: &Allowed, actions: Vec<P
         args: basis.args.clone(),
         actions,
         may: Vec::new(),
+        notes: Vec::new(),
     };
     let without_limits = Guard { max_replica_delta: u32::MAX, ..Guard::default() };
     let guard = allowed.guards.get(&plan.service).unwrap_or(&without_limits);

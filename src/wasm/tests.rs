@@ -42,6 +42,7 @@ fn shop_of(instances: u32) -> TargetState {
         max_replicas: 6,
         instances: (1..=instances).map(instance).collect(),
         cache_ttl_ms: Some(2_000),
+        ..TargetState::default()
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use suture::act::local::{LocalActuator, LocalProcess, Timeouts};
-use suture::act::{ActError, Actuator};
+use suture::act::{ActError, Actuator, Progress};
 use suture::model::{Action, Facet};
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
@@ -79,16 +79,16 @@ async fn isolating_stops_the_traffic_and_weights_shift_it() {
 #[tokio::test]
 async fn what_no_longer_holds_or_makes_no_sense_is_refused() {
     let bench = Bench::start(&shop_settings(1)).await;
-    let refused = bench.actuator.apply(&scale(3), &Facet::Replicas(2), "key").await;
+    let refused = bench.actuator.apply(&scale(3), &Facet::Replicas(2), "key", &Progress::unheard()).await;
     let conflict = ActError::Conflict {
         subject: "local:shop workers".to_owned(),
         expected: "2".to_owned(),
         found: "1".to_owned(),
     };
     assert_eq!(refused, Err(conflict));
-    let refused = bench.actuator.apply(&scale(9), &Facet::Replicas(1), "key").await;
+    let refused = bench.actuator.apply(&scale(9), &Facet::Replicas(1), "key", &Progress::unheard()).await;
     assert_eq!(refused, Err(ActError::Unsupported("local:shop allows 1 to 8 instances, not 9".to_owned())));
-    let refused = bench.actuator.apply(&restart("shop-7"), &Facet::Generation(0), "key").await;
+    let refused = bench.actuator.apply(&restart("shop-7"), &Facet::Generation(0), "key", &Progress::unheard()).await;
     assert_eq!(refused, Err(ActError::NotFound("local:shop/shop-7".to_owned())));
     assert_eq!(bench.state().await.replicas, 1);
 }
@@ -98,20 +98,22 @@ async fn the_same_key_is_done_once() {
     let bench = Bench::start(&shop_settings(2)).await;
     let before = Facet::Generation(0);
     let action = restart("shop-1");
+    let unheard = Progress::unheard();
     let (first, second) = tokio::join!(
-        bench.actuator.apply(&action, &before, "run-1/1"),
-        bench.actuator.apply(&action, &before, "run-1/1")
+        bench.actuator.apply(&action, &before, "run-1/1", &unheard),
+        bench.actuator.apply(&action, &before, "run-1/1", &unheard)
     );
     assert!(first.is_ok());
     assert_eq!(first, second);
     assert_eq!(bench.state().await.instance("shop-1").unwrap().generation, 1);
     // Another run that thinks it is still to be done is told.
-    let other = bench.actuator.apply(&action, &before, "run-2/1").await;
+    let other = bench.actuator.apply(&action, &before, "run-2/1", &Progress::unheard()).await;
     assert!(matches!(other, Err(ActError::Conflict { .. })), "{other:?}");
     // Done, and changed again by somebody: not done a second time.
     bench.act(isolate("shop-2", true), "run-3/1").await.unwrap();
     bench.act(isolate("shop-2", false), "run-4/1").await.unwrap();
-    let late = bench.actuator.apply(&isolate("shop-2", true), &Facet::Isolated(false), "run-3/1").await;
+    let late =
+        bench.actuator.apply(&isolate("shop-2", true), &Facet::Isolated(false), "run-3/1", &Progress::unheard()).await;
     assert!(matches!(late, Err(ActError::Conflict { .. })), "{late:?}");
 }
 
@@ -238,7 +240,7 @@ async fn a_target_that_outlives_its_daemon_is_found_again_as_it_was() {
     let settings = shop_settings(2);
     let first = LocalProcess::spawn(&program(), &settings, dir.path(), false).await.unwrap();
     let action = isolate("shop-2", true);
-    let receipt = actuator_at(&first.socket).apply(&action, &Facet::Isolated(false), "key").await;
+    let receipt = actuator_at(&first.socket).apply(&action, &Facet::Isolated(false), "key", &Progress::unheard()).await;
     let pid = first.report().await.unwrap().pid;
     drop(first);
 
@@ -249,7 +251,7 @@ async fn a_target_that_outlives_its_daemon_is_found_again_as_it_was() {
     assert_eq!((again.adopted, again.settings_differ, report.pid), (true, true, pid));
     assert!(report.state.instance("shop-2").unwrap().isolated);
     // Keys outlive the daemon too: the daemon that died between sending and hearing asks again.
-    let same = actuator_at(&again.socket).apply(&action, &Facet::Isolated(false), "key").await;
+    let same = actuator_at(&again.socket).apply(&action, &Facet::Isolated(false), "key", &Progress::unheard()).await;
     assert_eq!(same, receipt);
 
     let pids: Vec<_> = report.workers.iter().filter_map(|w| w.pid).chain([pid]).collect();
@@ -267,13 +269,16 @@ async fn the_actuator_says_how_far_a_request_got() {
 
     let other = "local:other".parse().unwrap();
     assert_eq!(actuator.observe(&other).await, Err(ActError::NotFound("local:other".to_owned())));
-    let Err(ActError::Unavailable(_, why)) = actuator.apply(&action, &before, "key").await else { panic!() };
+    let Err(ActError::Unavailable(_, why)) = actuator.apply(&action, &before, "key", &Progress::unheard()).await else {
+        panic!()
+    };
     assert!(why.contains("start `suture run`"), "{why}");
 
     let listener = tokio::net::UnixListener::bind(&socket).unwrap();
     // Takes the connection and says nothing.
     let silent = async { listener.accept().await.unwrap() };
-    let (timed_out, held) = tokio::join!(actuator.apply(&action, &before, "key"), silent);
+    let unheard = Progress::unheard();
+    let (timed_out, held) = tokio::join!(actuator.apply(&action, &before, "key", &unheard), silent);
     assert!(matches!(timed_out, Err(ActError::TimedOut(_))), "{timed_out:?}");
     drop(held);
     // Takes the request and hangs up.
@@ -281,6 +286,6 @@ async fn the_actuator_says_how_far_a_request_got() {
         let (mut stream, _) = listener.accept().await.unwrap();
         stream.read_exact(&mut [0; 64]).await.unwrap();
     };
-    let (broken, ()) = tokio::join!(actuator.apply(&action, &before, "key"), rude);
+    let (broken, ()) = tokio::join!(actuator.apply(&action, &before, "key", &unheard), rude);
     assert!(matches!(broken, Err(ActError::OutcomeUnknown(..))), "{broken:?}");
 }

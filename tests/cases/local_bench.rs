@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use suture::act::local::{LocalActuator, LocalProcess, Report, Timeouts};
-use suture::act::{ActError, Actuator, LocalSettings};
+use suture::act::{ActError, Actuator, LocalSettings, Progress};
 use suture::model::{Action, TargetId, TargetState};
 use suture::sample::Shop;
 use tempfile::TempDir;
@@ -54,7 +54,7 @@ impl Bench {
     /// Does an action as the run executor does: *before* is what is there now.
     pub async fn act(&self, action: Action, key: &str) -> Result<String, ActError> {
         let before = action.facet(&self.state().await).unwrap();
-        self.actuator.apply(&action, &before, key).await
+        self.actuator.apply(&action, &before, key, &Progress::unheard()).await
     }
 
     /// Which worker answered each of so many requests, one after the other.

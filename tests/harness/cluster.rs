@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use suture::act::{ActError, Actuator};
+use suture::act::{ActError, Actuator, Progress};
 use suture::model::{Action, Facet, Instance, TargetId, TargetState};
 
 use super::Cut;
@@ -36,6 +36,7 @@ pub fn shop(replicas: u32) -> TargetState {
             .map(|n| Instance { name: format!("shop-{n}"), up: true, isolated: false, weight: 100, generation: 0 })
             .collect(),
         cache_ttl_ms: Some(1_000),
+        ..TargetState::default()
     }
 }
 
@@ -54,7 +55,7 @@ impl Actuator for FakeCluster {
         inner.targets.get(target).cloned().ok_or_else(|| ActError::NotFound(target.to_string()))
     }
 
-    async fn apply(&self, action: &Action, before: &Facet, key: &str) -> Result<String, ActError> {
+    async fn apply(&self, action: &Action, before: &Facet, key: &str, _: &Progress) -> Result<String, ActError> {
         self.cut.point().await;
         {
             let mut inner = self.inner.lock().unwrap();

@@ -102,7 +102,7 @@ impl World {
             healer: self.healer.clone().unwrap_or_else(by_script),
             actuators,
             permits: Arc::new(AnyPermit),
-            services: Arc::new(super::healer::services()),
+            services: Arc::new(super::healer::services().into()),
             board: Arc::new(Board::default()),
         };
         Life { runner: Runner::new(Arc::clone(&engine), stages), engine, streak: None, anomalous: 0, normal: 0 }

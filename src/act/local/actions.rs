@@ -115,6 +115,9 @@ impl Supervisor {
                 Outcome::Done(format!("{instance} {now}"))
             }
             Action::Cache { ttl_ms, .. } => self.set_cache(*ttl_ms).await,
+            Action::Rollout { .. } | Action::Bounds { .. } | Action::Configure { .. } | Action::Flush { .. } => {
+                Outcome::Nothing(format!("a local target cannot {action}"))
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use hyper::Method;
 
 use super::call::{CallError, Peer, Reply, call};
 use super::wire::{ApplyRequest, Receipt, Refusal, Report};
-use crate::act::{ActError, Actuator, LocalSettings};
+use crate::act::{ActError, Actuator, LocalSettings, Progress};
 use crate::model::{Action, Facet, TargetId, TargetState};
 
 /// How long a supervisor may take.
@@ -75,7 +75,7 @@ impl Actuator for LocalActuator {
         }
     }
 
-    async fn apply(&self, action: &Action, before: &Facet, key: &str) -> Result<String, ActError> {
+    async fn apply(&self, action: &Action, before: &Facet, key: &str, _: &Progress) -> Result<String, ActError> {
         let target = action.target();
         let socket = self.socket(target)?;
         let request = ApplyRequest { action: action.clone(), before: before.clone(), key: key.to_owned() };

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::LocalError;
 use super::supervisor::check;
-use crate::act::{ActError, Actuator, LocalSettings};
+use crate::act::{ActError, Actuator, LocalSettings, Progress};
 use crate::model::{Action, Facet, Instance, TargetId, TargetState};
 
 /// The target as it would be right after its start. Acts on nothing.
@@ -63,10 +63,11 @@ impl Actuator for NotRunning {
             max_replicas: settings.max_workers,
             instances: (1..=settings.workers).map(instance).collect(),
             cache_ttl_ms: settings.cache.as_ref().map(|_| 0),
+            ..TargetState::default()
         })
     }
 
-    async fn apply(&self, action: &Action, _: &Facet, _: &str) -> Result<String, ActError> {
+    async fn apply(&self, action: &Action, _: &Facet, _: &str, _: &Progress) -> Result<String, ActError> {
         Err(ActError::Unavailable(action.target().to_string(), "it is not running".to_owned()))
     }
 }

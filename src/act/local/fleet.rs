@@ -134,6 +134,7 @@ impl Fleet {
             max_replicas: settings.max_workers,
             instances: self.slots.iter().map(Slot::instance).collect(),
             cache_ttl_ms: self.cache_ttl_ms,
+            ..TargetState::default()
         }
     }
 

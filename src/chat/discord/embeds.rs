@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::fit::{self, Piece, Sheet};
 use super::markdown::{self, units};
-use crate::chat::{Answer, Block, Card, CardAction, MetricLine, Tone, render};
+use crate::chat::{Answer, Block, Card, CardAction, MetricLine, Tone, plain, render};
 
 /// Hides previews of links, and with them all embeds: only for messages that have none.
 const SUPPRESS_EMBEDS: u64 = 1 << 2;
@@ -131,7 +131,7 @@ pub(super) fn message(card: &Card) -> Message {
             json!({ "text": format!("Not all of it fits here; the whole is in {name}.") }),
         );
         let description = "The whole text of this card".to_owned();
-        files.push(Upload { name, description, bytes: fit::whole(card).into_bytes() });
+        files.push(Upload { name, description, bytes: plain::whole(card).into_bytes() });
     }
     let title = if markdown::is_blank(&title) { String::new() } else { title };
     if !title.is_empty() {
@@ -238,17 +238,17 @@ fn put(sheet: &mut Sheet, block: &Block) -> bool {
             let lines = steps.iter().flat_map(|l| diff(l)).map(|l| cut(shortened(l))).collect();
             sheet.piece(&Piece { name: "Steps", open: "```diff\n", lines, close: "\n```" });
         }
-        // Cells that are cut say nothing: a row becomes a line of its own.
-        Block::Table { head, rows } if !fit::fits(head, rows) => {
-            let lines = fit::spelled(head, rows).iter().map(|l| cut(markdown::line_within(l, LINE / 2))).collect();
-            sheet.piece(&Piece { name: "Table", open: "", lines, close: "" });
-        }
-        Block::Table { head, rows } => {
-            let (lines, narrowed) = fit::table(head, rows, true);
-            let lines = lines.iter().map(|l| cut(shortened(markdown::code(l)))).collect();
-            short |= narrowed;
-            sheet.piece(&Piece { name: "Table", open: "```\n", lines, close: "\n```" });
-        }
+        Block::Table { head, rows } => match plain::table(head, rows, fit::COLUMNS) {
+            Some(lines) => {
+                let lines = lines.iter().map(|l| cut(shortened(markdown::code(l)))).collect();
+                sheet.piece(&Piece { name: "Table", open: "```\n", lines, close: "\n```" });
+            }
+            None => {
+                let lines = plain::spelled(head, rows);
+                let lines = lines.iter().map(|l| cut(markdown::line_within(l, LINE / 2))).collect();
+                sheet.piece(&Piece { name: "Table", open: "", lines, close: "" });
+            }
+        },
         Block::Fixed(text) => {
             let lines = text.trim_end().lines().map(|l| cut(shortened(markdown::code(l)))).collect();
             sheet.piece(&Piece { name: "Chart", open: "```\n", lines, close: "\n```" });

@@ -3,10 +3,8 @@
 //! Must never make an error of a long text, and never leave something out in silence.
 
 use serde_json::{Map, Value, json};
-use unicode_width::UnicodeWidthStr;
 
 use super::markdown::{self, units};
-use crate::chat::{Block, Card, clean};
 
 /// Text of a message.
 pub(super) const CONTENT: usize = 2000;
@@ -33,9 +31,7 @@ pub(super) const ALT: usize = 1024;
 /// A field beside others rather than below them has at most so much in it: what stands in a third of the width.
 const SHORT: usize = 32;
 /// Columns of fixed pitch that an embed shows without wrapping on a wide screen.
-const COLUMNS: usize = 56;
-/// A column of a table is not made narrower than this.
-const NARROWEST: usize = 6;
+pub(super) const COLUMNS: usize = 56;
 
 /// Lines that belong together, with what stands around them: a paragraph, or a code block.
 #[derive(Clone, Debug, Default)]
@@ -173,89 +169,6 @@ impl Sheet {
     }
 }
 
-/// A table in columns of fixed pitch, cut to what an embed shows; and whether something was cut.
-pub(super) fn table(head: &[String], rows: &[Vec<String>], narrow: bool) -> (Vec<String>, bool) {
-    let cleaned = |row: &[String]| row.iter().take(head.len()).map(|c| clean::line(c)).collect::<Vec<_>>();
-    let all: Vec<Vec<String>> = std::iter::once(head).chain(rows.iter().map(Vec::as_slice)).map(cleaned).collect();
-    let mut widths = vec![0_usize; head.len()];
-    for row in &all {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.width());
-        }
-    }
-    let room = COLUMNS.saturating_sub(2 * head.len().saturating_sub(1));
-    while narrow && widths.iter().sum::<usize>() > room {
-        match widths.iter_mut().max() {
-            Some(widest) if *widest > NARROWEST => *widest -= 1,
-            _ => break,
-        }
-    }
-    let mut cut = false;
-    let lines = all
-        .iter()
-        .map(|row| {
-            let mut line = String::new();
-            for (cell, width) in row.iter().zip(&widths) {
-                let mut shown = cell.clone();
-                if shown.width() > *width {
-                    cut = true;
-                    // By characters: wide ones make the column a little crooked, nothing worse.
-                    shown = clean::shortened(cell, *width);
-                }
-                line.push_str(&shown);
-                line.push_str(&" ".repeat(width.saturating_sub(shown.width()) + 2));
-            }
-            line.trim_end().to_owned()
-        })
-        .collect();
-    (lines, cut)
-}
-
-/// Can the table be read where it is shown, with all of its cells?
-pub(super) fn fits(head: &[String], rows: &[Vec<String>]) -> bool {
-    !table(head, rows, true).1
-}
-
-/// A table in lines, for where its columns do not fit: `shop: state INC-1 awaiting approval, mode approve`.
-pub(super) fn spelled(head: &[String], rows: &[Vec<String>]) -> Vec<String> {
-    let one = |row: &Vec<String>| {
-        let cells = head.iter().zip(row).skip(1).filter(|(_, cell)| !cell.is_empty());
-        let cells: Vec<_> = cells.map(|(name, cell)| format!("{} {}", clean::line(name), clean::line(cell))).collect();
-        format!("{}: {}", clean::line(row.first().map_or("", String::as_str)), cells.join(", "))
-    };
-    rows.iter().map(one).collect()
-}
-
-/// The whole card as plain text, for the file.
-pub(super) fn whole(card: &Card) -> String {
-    let mut out = format!("{}\n\n", clean::line(&card.title));
-    for block in &card.blocks {
-        match block {
-            Block::Text(text) => out.push_str(&clean::paragraph(text)),
-            Block::Field(label, value) => {
-                out.push_str(&format!("{}: {}", clean::line(label), clean::paragraph(value)));
-            }
-            Block::Metrics(metrics) => {
-                let lines = metrics.iter().map(|m| {
-                    format!("{}: {}, {:.0} % of it", clean::line(&m.name), clean::line(&m.words), 100.0 * m.share)
-                });
-                out.push_str(&lines.collect::<Vec<_>>().join("\n"));
-            }
-            Block::Diff(lines) => {
-                let lines: Vec<_> = lines.iter().map(|l| format!("~ {}", clean::line(l))).collect();
-                out.push_str(&lines.join("\n"));
-            }
-            Block::Table { head, rows } => out.push_str(&table(head, rows, false).0.join("\n")),
-            Block::Fixed(text) => out.push_str(&clean::paragraph(text)),
-        }
-        out.push('\n');
-    }
-    for action in &card.actions {
-        out.push_str(&format!("Type: {}\n", clean::line(&action.command)));
-    }
-    out
-}
-
 /// A text that Discord does not take for empty.
 pub(super) fn seen(text: String) -> String {
     if markdown::is_blank(&text) { "-".to_owned() } else { text }
@@ -293,13 +206,5 @@ mod tests {
         assert_eq!(embeds[0]["fields"][0]["inline"], true);
         assert_eq!(embeds[0]["fields"][1]["name"], "Details");
         assert!(embeds[1]["description"].is_string());
-    }
-
-    #[test]
-    fn a_table_is_cut_to_the_width_and_says_so() {
-        let rows = vec![vec!["shop".to_owned(), "y".repeat(90)]];
-        let (lines, cut) = table(&["service".to_owned(), "why".to_owned()], &rows, true);
-        assert!(cut && lines.iter().all(|l| l.len() <= COLUMNS));
-        assert!(!table(&["service".to_owned(), "why".to_owned()], &rows, false).1);
     }
 }

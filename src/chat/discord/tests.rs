@@ -328,7 +328,7 @@ fn reply(private: bool) -> Value {
 }
 
 fn said(private: bool) -> Answer {
-    Answer { card: Card { title: "whoami".to_owned(), ..Card::default() }, private, file: None, ..Answer::default() }
+    Answer { card: Card { title: "whoami".to_owned(), ..Card::default() }, private, file: None }
 }
 
 #[tokio::test]

@@ -28,8 +28,9 @@ pub(super) enum Admission {
 }
 
 /// Lets new cards through, or holds them.
-#[derive(Default)]
 pub(super) struct Valve {
+    /// Tells the digests of this life from those that earlier ones left on the channel.
+    life: u32,
     /// When the cards of the last minute went through.
     recent: VecDeque<Instant>,
     /// Cards that went through and are not over: what is on the channel is edited at any rate.
@@ -39,6 +40,20 @@ pub(super) struct Valve {
     all: usize,
     over: usize,
     floods: u64,
+}
+
+impl Default for Valve {
+    fn default() -> Self {
+        Self {
+            life: fastrand::u32(..),
+            recent: VecDeque::new(),
+            through: BTreeSet::new(),
+            held: BTreeMap::new(),
+            all: 0,
+            over: 0,
+            floods: 0,
+        }
+    }
 }
 
 impl Valve {
@@ -129,7 +144,7 @@ impl Valve {
             blocks.push(Block::Text(words));
         }
         Card {
-            key: format!("digest-{}", self.floods),
+            key: format!("digest-{:x}-{}", self.life, self.floods),
             title: format!("Many incidents at once · {} beside those shown", self.all),
             tone: if self.held.is_empty() { Tone::Neutral } else { Tone::Bad },
             blocks,

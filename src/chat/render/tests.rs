@@ -62,6 +62,7 @@ fn awaiting() -> IncidentCard {
             playbook: "scale-out to=4".to_owned(),
             diff: diff_lines(&[scale(2, 4), restart("shop-2")]),
             may: vec!["scale local:shop to 1 to 6".to_owned(), "restart local:shop at most once a minute".to_owned()],
+            notes: Vec::new(),
             undoable: "only in part: a restarted process does not get its memory back".to_owned(),
             who_may: "console:*, slack:U024BE7LH".to_owned(),
             approvals: Some(Approvals { names: vec!["anna".to_owned()], needed: 2 }),

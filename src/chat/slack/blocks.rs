@@ -4,9 +4,9 @@
 //! bold word. Headers and buttons are `plain_text`. What does not fit into one message is left to `fit`.
 
 use slack_morphism::blocks::*;
-use unicode_width::UnicodeWidthStr as _;
 
 use super::mrkdwn::{code, literal, plain, plain_lines};
+use crate::chat::plain::{spelled, table as plain_table};
 use crate::chat::render::sparkline;
 use crate::chat::{Block, Card, CardAction, Form, MetricLine, Tone, clean};
 
@@ -22,8 +22,8 @@ const BUTTONS: usize = 25;
 const TYPED_CHARS: usize = 1400;
 /// Values in a sparkline.
 const SPARK_VALUES: usize = 20;
-/// A cell of a table; more makes the lines wrap on every screen.
-const CELL_CHARS: usize = 48;
+/// Columns of fixed pitch that fit beside each other on a wide screen.
+const COLUMNS: usize = 100;
 /// Fields that stand together in a part.
 const FIELDS_TOGETHER: usize = 10;
 
@@ -65,7 +65,10 @@ pub(super) fn body(card: &Card) -> Vec<Part> {
                 let lines: Vec<_> = lines.iter().map(|line| format!("~ {}", clean::line(line))).collect();
                 put_fixed(&lines.join("\n"), &mut parts);
             }
-            Block::Table { head, rows } => put_fixed(&table(head, rows), &mut parts),
+            Block::Table { head, rows } => {
+                let lines = plain_table(head, rows, COLUMNS).unwrap_or_else(|| spelled(head, rows));
+                put_fixed(&lines.join("\n"), &mut parts);
+            }
             Block::Fixed(text) => put_fixed(text, &mut parts),
             // Taken above.
             Block::Field(..) => {}
@@ -289,27 +292,6 @@ fn put_fixed(text: &str, parts: &mut Vec<Part>) {
         let block = SlackRichTextPreformatted::new(vec![words(&piece)]);
         Part { block: rich(vec![block.into()]), text: piece }
     }));
-}
-
-/// Columns as wide as their widest cell. A row may be shorter than the head.
-fn table(head: &[String], rows: &[Vec<String>]) -> String {
-    let cell = |text: &String| clean::shortened(&clean::line(text), CELL_CHARS);
-    let all: Vec<Vec<String>> = std::iter::once(head)
-        .chain(rows.iter().map(Vec::as_slice))
-        .map(|row| row.iter().take(head.len()).map(cell).collect())
-        .collect();
-    let mut widths = vec![0; head.len()];
-    for row in &all {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.width());
-        }
-    }
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths);
-        let padded = cells.map(|(cell, width)| format!("{cell}{}", " ".repeat(width.saturating_sub(cell.width()))));
-        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    all.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// The text in pieces of at most [`PART_CHARS`], cut between lines where there are lines. Empty text has no piece.

@@ -1,7 +1,7 @@
 //! The check against adapters that answer, refuse, stay silent or give nonsense.
 
 use super::*;
-use crate::act::ActError;
+use crate::act::{ActError, Progress};
 use crate::collect::SourceError;
 use crate::model::{Action, Facet, SourceFault, TargetId};
 use async_trait::async_trait;
@@ -53,12 +53,12 @@ impl Actuator for FakeActuator {
                 min_replicas: 1,
                 max_replicas: 8,
                 instances: Vec::new(),
-                cache_ttl_ms: None,
+                ..TargetState::default()
             }),
         }
     }
 
-    async fn apply(&self, _: &Action, _: &Facet, _: &str) -> Result<String, ActError> {
+    async fn apply(&self, _: &Action, _: &Facet, _: &str, _: &Progress) -> Result<String, ActError> {
         panic!("a check changes nothing")
     }
 }
@@ -69,11 +69,12 @@ fn ports() -> CheckPorts {
         |role, name: &str, kinds: &[ActionKind]| BuiltIn { role, name: name.to_owned(), loaded: loaded(kinds) };
     CheckPorts {
         chat: Box::new(|_| (Vec::new(), Ok(0))),
-        source: Box::new(|_, settings| match settings {
+        source: Box::new(|_, _, settings| match settings {
             SourceSettings::Host(_) => Ok(Box::new(FakeSource("host".to_owned()))),
             SourceSettings::Scrape(scrape) => Ok(Box::new(FakeSource(format!("scrape {}", scrape.urls[0])))),
+            other => Err(format!("no test has a source of kind {}", other.kind_and_feature().0)),
         }),
-        target: Box::new(|target| match target.id().name() {
+        target: Box::new(|_, target| match target.id().name() {
             "unmade" => Err("./unmade is no program".to_owned()),
             _ => Ok(Arc::new(FakeActuator)),
         }),
@@ -101,7 +102,7 @@ async fn checked(text: &str, offline: bool, files: &[(&str, &[u8])]) -> (CheckOu
     }
     let path = folder.path().join("suture.toml");
     std::fs::write(&path, text).unwrap();
-    (check(&path, offline, &ports()).await, folder)
+    (check(&path, if offline { Depth::Offline } else { Depth::World }, &ports()).await, folder)
 }
 
 /// `line: level: message` of each problem.

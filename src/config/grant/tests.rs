@@ -15,7 +15,7 @@ fn shop() -> TargetId {
 }
 
 fn state(replicas: u32) -> TargetState {
-    TargetState { replicas, min_replicas: 1, max_replicas: 100, instances: Vec::new(), cache_ttl_ms: None }
+    TargetState { replicas, min_replicas: 1, max_replicas: 100, ..TargetState::default() }
 }
 
 fn scale(to: u32) -> Action {

@@ -12,11 +12,13 @@ use crate::model::ActionKind;
 const MOST_WEIGHT: u32 = 1000;
 
 /// Keys that mean something for one kind of action only, and how that is called.
-const OF_ONE_KIND: [(ActionKind, &str, &[&str]); 4] = [
+const OF_ONE_KIND: [(ActionKind, &str, &[&str]); 6] = [
     (ActionKind::Scale, "scaling", &["max_delta", "min_replicas", "max_replicas"]),
     (ActionKind::Traffic, "traffic", &["min_weight"]),
     (ActionKind::Isolate, "isolating", &["max_isolated"]),
     (ActionKind::Cache, "caching", &["max_ttl"]),
+    (ActionKind::Configure, "configuring", &["settings"]),
+    (ActionKind::Flush, "flushing", &["prefixes"]),
 ];
 
 /// A `[[grant]]` table.
@@ -81,6 +83,33 @@ fn grant_limits(findings: &mut Findings<'_>, section: &Section<'_, Grant>) {
                 let help = format!("add \"{kind}\" to `allow`, or leave the key out");
                 findings.warn(section.at_key(&[], key), &message, &help);
             }
+        }
+    }
+    for glob in grant.settings.iter().filter(|_| section.sound(&["settings"])) {
+        if let Some(why) = why_no_glob(glob) {
+            let help = "write the name of a setting, or a glob like \"maxmemory*\"";
+            findings.error(
+                section.at_element("settings", glob, 0),
+                &format!("setting \"{}\" {why}", value(glob)),
+                help,
+            );
+        }
+    }
+    if grant.prefixes.iter().any(String::is_empty) && section.sound(&["prefixes"]) {
+        let help = "write what the keys begin with: `prefixes = [\"shop:page:\"]`";
+        findings.error(section.at("prefixes"), "an empty prefix would be everything that is stored", help);
+    }
+    for (kind, key, empty) in [
+        (ActionKind::Configure, "settings", grant.settings.is_empty()),
+        (ActionKind::Flush, "prefixes", grant.prefixes.is_empty()),
+    ] {
+        if grant.allow.contains(&kind) && empty && section.sound(&["allow", key]) {
+            let message = format!("`allow` has \"{kind}\", and no `{key}` say what: nothing of that kind is granted");
+            let help = match kind {
+                ActionKind::Flush => "write what the keys begin with: `prefixes = [\"shop:page:\"]`",
+                _ => "write which: `settings = [\"maxmemory*\"]`",
+            };
+            findings.warn(section.at("allow"), &message, help);
         }
     }
     if let (Some(min), Some(max)) = (grant.min_replicas, grant.max_replicas)

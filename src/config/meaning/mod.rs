@@ -28,8 +28,13 @@ pub(super) use grant::grant;
 pub(super) use people::{allow, freeze, person};
 pub(super) use plugins::plugins;
 pub(super) use service::{default_timeout, service};
-pub(super) use source::{host_source, scrape_source};
-pub(super) use target::local_target;
+pub(super) use source::{
+    cloudwatch_source, host_source, kubernetes_source, probe_source, promql_source, scrape_source,
+};
+pub(super) use target::{
+    asg_target, clusters, discover, elb_target, haproxy_target, kubernetes_target, local_target, of_clusters,
+    redis_target,
+};
 
 /// The names that tables of the file use for each other, gathered while they are read.
 pub(super) struct Names {

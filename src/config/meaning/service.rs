@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::people;
 use super::{Names, why_no_glob, why_no_name, zero};
+use crate::config::TargetConfig;
 use crate::config::explain::did_you_mean;
 use crate::config::grant::{Grants, lines_for};
 use crate::config::people::AllowSettings;
@@ -253,6 +254,16 @@ fn targets(findings: &mut Findings<'_>, section: &Service<'_>, of: &str, names: 
             continue;
         }
         names.used_targets.insert(target.clone());
+        if let Some(implied) = TargetConfig::implied(target) {
+            if let Some(why) = super::target::why_no_name_of(&implied) {
+                let at = section.at_element("targets", &text, 0);
+                findings.error(at, &format!("{of}`{target}` {why}"), super::target::LIKE_KUBERNETES);
+            }
+            if !names.targets.iter().any(|(id, _)| id == target) {
+                names.targets.push((target.clone(), section.at_element("targets", &text, 0)));
+            }
+            continue;
+        }
         if names.targets_are_known && !names.targets.iter().any(|(id, _)| id == target) {
             let known: Vec<_> = names.targets.iter().map(|(id, _)| id.to_string()).collect();
             let known: Vec<_> = known.iter().map(String::as_str).collect();

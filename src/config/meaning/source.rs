@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::{why_no_glob, why_no_name};
-use crate::collect::{HostSettings, MetricSettings, ScrapeSettings};
+use crate::collect::{
+    CloudwatchSettings, HostSettings, HttpAuth, KubernetesSourceSettings, MetricSettings, ProbeSettings,
+    PromqlSettings, ScrapeSettings,
+};
 use crate::config::problem::{secret_in, value};
 use crate::config::reader::{Findings, Section};
 
@@ -76,6 +79,114 @@ pub(in crate::config) fn scrape_source(findings: &mut Findings<'_>, section: &Se
             }
         }
     }
+}
+
+/// A source of kind `promql`.
+pub(in crate::config) fn promql_source(findings: &mut Findings<'_>, section: &Section<'_, PromqlSettings>) {
+    let s = &section.settings;
+    if section.sound(&["url"]) {
+        address(findings, &|| section.at("url"), &s.url);
+    }
+    if s.watch.is_none() && s.templates.is_empty() && s.metric.is_empty() {
+        let help = "name what to `watch`, some `templates`, or write queries as [service.source.metric.NAME]";
+        findings.error(section.header(), "the source asks for nothing", help);
+    }
+    for (name, m) in &s.metric {
+        words(findings, section, name, m.floor, m.limit);
+        if m.query.as_ref().is_some_and(|query| query.trim().is_empty()) {
+            let at = section.at(&format!("metric.{name}.query"));
+            findings.error(at, &format!("the query of `{}` is empty", value(name)), "write an instant query of PromQL");
+        }
+    }
+    auth(findings, section, &s.auth);
+}
+
+/// A source of kind `probe`.
+pub(in crate::config) fn probe_source(findings: &mut Findings<'_>, section: &Section<'_, ProbeSettings>) {
+    let s = &section.settings;
+    if s.urls.is_empty() && section.sound(&["urls"]) {
+        let help = "write `urls = [\"https://shop.example/healthz\", \"tcp://127.0.0.1:5432\"]`";
+        findings.error(section.header(), "the source has nothing to probe", help);
+    }
+    for url in &s.urls {
+        let rest = url.strip_prefix("tcp://").map(|rest| format!("http://{rest}"));
+        address(findings, &|| section.at_element("urls", url, 0), rest.as_ref().unwrap_or(url));
+    }
+    #[cfg(feature = "probe")]
+    if let Some(body) = &s.body
+        && let Err(error) = regex::Regex::new(body)
+    {
+        let last = error.to_string().lines().last().unwrap_or_default().to_owned();
+        let message = format!("`body` is not a regular expression: {last}");
+        findings.error(section.at("body"), &message, "write a word that must be there: `body = \"ok\"`");
+    }
+    for code in s.status.iter().filter(|code| !(100..=599).contains(*code)) {
+        let at = section.at_element("status", &code.to_string(), 0);
+        findings.error(at, &format!("{code} is not a status of HTTP"), "write codes from 100 to 599");
+    }
+    for (name, settings) in &s.metric {
+        metric(findings, section, name, settings);
+    }
+    auth(findings, section, &s.auth);
+}
+
+/// A source of kind `cloudwatch`.
+pub(in crate::config) fn cloudwatch_source(findings: &mut Findings<'_>, section: &Section<'_, CloudwatchSettings>) {
+    let s = &section.settings;
+    if s.watch.is_none() && s.metric.is_empty() {
+        let help = "name what to `watch`, or write metrics as [service.source.metric.NAME]";
+        findings.error(section.header(), "the source asks for nothing", help);
+    }
+    if let Some(target) = s.watch.as_ref().filter(|target| target.kind() != "asg") {
+        let message = format!("`watch` is {target}, and this source knows only what is usual for `asg:` targets");
+        findings.error(section.at("watch"), &message, "write metrics as [service.source.metric.NAME]");
+    }
+    for (name, m) in &s.metric {
+        words(findings, section, name, m.floor, m.limit);
+        if m.namespace.is_empty() || m.metric.is_empty() {
+            let help = "write `namespace = \"AWS/ApplicationELB\"` and `metric = \"TargetResponseTime\"`";
+            let message = format!("metric `{}` needs a `namespace` and a `metric`", value(name));
+            findings.error(section.at_key(&["metric"], name), &message, help);
+        }
+        if m.period.is_some_and(|period| period == 0 || period % 60 != 0 && ![1, 5, 10, 20, 30].contains(&period)) {
+            let message = format!("`period` of `{}` is none that CloudWatch has", value(name));
+            let help = "write 1, 5, 10, 20, 30 or a multiple of 60 seconds";
+            findings.error(section.at(&format!("metric.{name}.period")), &message, help);
+        }
+    }
+}
+
+/// A source of kind `kubernetes`.
+pub(in crate::config) fn kubernetes_source(
+    findings: &mut Findings<'_>,
+    section: &Section<'_, KubernetesSourceSettings>,
+) {
+    let s = &section.settings;
+    let is_workload = s.watch.kind() == "k8s"
+        && s.watch.name().rsplit('/').nth(1).is_some_and(|kind| ["deployment", "statefulset"].contains(&kind));
+    if !is_workload && section.sound(&["watch"]) {
+        let message = format!("`watch` is {}, and only a workload has pods", s.watch);
+        findings.error(section.at("watch"), &message, "write `watch = \"k8s:prod/deployment/web\"`");
+    }
+    for (name, settings) in &s.metric {
+        metric(findings, section, name, settings);
+    }
+}
+
+/// Who we are to a server: one way of saying so.
+fn auth<T>(findings: &mut Findings<'_>, section: &Section<'_, T>, auth: &HttpAuth) {
+    if auth.username.is_some() != auth.password.is_some() {
+        let help = "write `auth = { username = \"suture\", password = \"env:PROM_PASSWORD\" }`";
+        findings.error(section.header(), "`auth` has one of `username` and `password` without the other", help);
+    }
+    if auth.bearer.is_some() && auth.username.is_some() {
+        findings.error(section.header(), "`auth` has a `bearer` token and a `username`", "leave one out");
+    }
+}
+
+/// A metric whose values come ready-made.
+fn words<T>(findings: &mut Findings<'_>, section: &Section<'_, T>, name: &str, floor: Option<f64>, limit: Option<f64>) {
+    metric(findings, section, name, &MetricSettings { floor, limit, ..MetricSettings::default() });
 }
 
 fn metric<T>(findings: &mut Findings<'_>, section: &Section<'_, T>, name: &str, settings: &MetricSettings) {

@@ -1,8 +1,12 @@
 //! Checks of the `[[target]]` tables.
 
-use super::{Names, zero};
-use crate::act::LocalSettings;
+use super::{Names, why_no_name, zero};
+use crate::act::{AsgSettings, ElbSettings, HaproxySettings, KubernetesSettings, LocalSettings, RedisSettings};
+use crate::config::problem::value;
 use crate::config::reader::{Findings, Section};
+use crate::config::{DiscoverSettings, Spot, TargetConfig};
+use crate::model::TargetId;
+use crate::platform::ClusterSettings;
 
 /// A target of kind `local:`.
 pub(in crate::config) fn local_target(
@@ -12,15 +16,7 @@ pub(in crate::config) fn local_target(
 ) {
     let s = &section.settings;
     let of = format!("target `{}`: ", s.name);
-    if section.sound(&["name"]) {
-        if let Some((_, first)) = names.targets.iter().find(|(id, _)| *id == s.name) {
-            let line = findings.source.line_and_column(first.start).0;
-            let message = format!("there are two targets called `{}`: the first is in line {line}", s.name);
-            findings.error(section.at("name"), &message, "rename one");
-        } else {
-            names.targets.push((s.name.clone(), section.at("name")));
-        }
-    }
+    name(findings, section, &s.name, names);
     command(findings, section, &of);
     workers(findings, section, &of);
     if section.sound(&["listen"]) {
@@ -54,6 +50,210 @@ pub(in crate::config) fn local_target(
     }
     zero(findings, section, &of, "ready_within", s.ready_within);
     zero(findings, section, &of, "stop_within", s.stop_within);
+}
+
+/// Takes up the target's name, which must be the only one of its kind.
+fn name<T>(findings: &mut Findings<'_>, section: &Section<'_, T>, id: &TargetId, names: &mut Names) {
+    if !section.sound(&["name"]) {
+        return;
+    }
+    if let Some((_, first)) = names.targets.iter().find(|(known, _)| known == id) {
+        let line = findings.source.line_and_column(first.start).0;
+        let message = format!("there are two targets called `{id}`: the first is in line {line}");
+        findings.error(section.at("name"), &message, "rename one");
+    } else {
+        names.targets.push((id.clone(), section.at("name")));
+    }
+}
+
+/// What the name of a Kubernetes target looks like.
+pub(in crate::config) const LIKE_KUBERNETES: &str = "write `k8s:NAMESPACE/KIND/NAME` with one of the kinds deployment, \
+     statefulset, httproute, virtualservice, destinationrule and configmap, or `k8s:node/NAME`; a cluster's name may stand \
+     in front: `k8s:CLUSTER/NAMESPACE/KIND/NAME`";
+
+const NAMESPACED: [&str; 6] =
+    ["deployment", "statefulset", "httproute", "virtualservice", "destinationrule", "configmap"];
+
+/// Why a target's name says nothing, if it does not.
+pub(in crate::config) fn why_no_name_of(target: &TargetConfig) -> Option<&'static str> {
+    let TargetConfig::Kubernetes(settings) = target else { return None };
+    let parts: Vec<_> = settings.name.name().split('/').collect();
+    if parts.iter().any(|part| part.is_empty()) {
+        return Some("has an empty part");
+    }
+    let is_good = match parts.as_slice() {
+        ["node", _] | [_, "node", _] => true,
+        [_, kind, _] | [_, _, kind, _] => NAMESPACED.contains(kind),
+        _ => false,
+    };
+    (!is_good).then_some("names nothing that Suture can act on in Kubernetes")
+}
+
+/// The cluster that a Kubernetes target's name begins with.
+fn cluster_of(id: &TargetId) -> Option<&str> {
+    let parts: Vec<_> = id.name().split('/').collect();
+    match parts.as_slice() {
+        [cluster, "node", _] | [cluster, _, _, _] => Some(cluster),
+        _ => None,
+    }
+}
+
+/// A target of kind `k8s:`.
+pub(in crate::config) fn kubernetes_target(
+    findings: &mut Findings<'_>,
+    section: &Section<'_, KubernetesSettings>,
+    names: &mut Names,
+) {
+    let s = &section.settings;
+    let of = format!("target `{}`: ", s.name);
+    name(findings, section, &s.name, names);
+    if section.sound(&["name"])
+        && let Some(why) = why_no_name_of(&TargetConfig::Kubernetes(s.clone()))
+    {
+        findings.error(section.at("name"), &format!("`{}` {why}", s.name), LIKE_KUBERNETES);
+    }
+    if s.max_replicas.is_some_and(|max| max < s.min_replicas) && section.sound(&["min_replicas", "max_replicas"]) {
+        let message = format!("{of}`max_replicas` is less than `min_replicas` ({}): no count fits", s.min_replicas);
+        findings.error(section.at("max_replicas"), &message, "exchange them");
+    }
+    zero(findings, section, &of, "ready_within", s.ready_within);
+}
+
+/// A target of kind `asg:`.
+pub(in crate::config) fn asg_target(
+    findings: &mut Findings<'_>,
+    section: &Section<'_, AsgSettings>,
+    names: &mut Names,
+) {
+    let s = &section.settings;
+    name(findings, section, &s.name, names);
+    zero(findings, section, &format!("target `{}`: ", s.name), "ready_within", s.ready_within);
+}
+
+/// A target of kind `elb:`.
+pub(in crate::config) fn elb_target(
+    findings: &mut Findings<'_>,
+    section: &Section<'_, ElbSettings>,
+    names: &mut Names,
+) {
+    let s = &section.settings;
+    let of = format!("target `{}`: ", s.name);
+    name(findings, section, &s.name, names);
+    if s.listener.is_some() == s.rule.is_some() && section.sound(&["listener", "rule"]) {
+        let help = "write the ARN of the `listener` whose default action is meant, or of one of its rules as `rule`";
+        findings.error(section.header(), &format!("{of}exactly one of `listener` and `rule` is needed"), help);
+    }
+    for (key, arn) in [("listener", &s.listener), ("rule", &s.rule)] {
+        if arn.as_ref().is_some_and(|arn| !arn.starts_with("arn:")) && section.sound(&[key]) {
+            let help = "it begins with `arn:aws:elasticloadbalancing:`";
+            findings.error(section.at(key), &format!("{of}`{key}` is not an ARN"), help);
+        }
+    }
+}
+
+/// A target of kind `haproxy:`.
+pub(in crate::config) fn haproxy_target(
+    findings: &mut Findings<'_>,
+    section: &Section<'_, HaproxySettings>,
+    names: &mut Names,
+) {
+    let s = &section.settings;
+    let of = format!("target `{}`: ", s.name);
+    name(findings, section, &s.name, names);
+    if s.socket.is_some() == s.address.is_some() && section.sound(&["socket", "address"]) {
+        let help = "write `socket = \"/run/haproxy/admin.sock\"`, with `stats socket ... level admin` in haproxy.cfg";
+        findings.error(section.header(), &format!("{of}exactly one of `socket` and `address` is needed"), help);
+    }
+    if s.address.is_some_and(|address| !address.ip().is_loopback()) && section.sound(&["address"]) {
+        let message = format!("{of}`address` is not of this machine: whoever can reach it can change everything");
+        findings.error(section.at("address"), &message, "run Suture beside HAProxy, and write `socket`");
+    }
+    zero(findings, section, &of, "timeout", s.timeout);
+}
+
+/// A target of kind `redis:`.
+pub(in crate::config) fn redis_target(
+    findings: &mut Findings<'_>,
+    section: &Section<'_, RedisSettings>,
+    names: &mut Names,
+) {
+    let s = &section.settings;
+    let of = format!("target `{}`: ", s.name);
+    name(findings, section, &s.name, names);
+    let schemes = ["redis://", "rediss://", "redis+unix://", "unix://"];
+    if !schemes.iter().any(|scheme| s.url.starts_with(scheme)) && section.sound(&["url"]) {
+        let help = "write `url = \"redis://127.0.0.1:6379\"`, `rediss://` for TLS";
+        findings.error(section.at("url"), &format!("{of}`url` is not the address of a Redis server"), help);
+    }
+    if s.ttl_key.as_ref().is_some_and(String::is_empty) && section.sound(&["ttl_key"]) {
+        findings.error(section.at("ttl_key"), &format!("{of}`ttl_key` is empty"), "write the key, or leave it out");
+    }
+    zero(findings, section, &of, "timeout", s.timeout);
+}
+
+/// The `[[cluster]]` tables.
+pub(in crate::config) fn clusters(findings: &mut Findings<'_>, sections: &[Section<'_, ClusterSettings>]) {
+    let mut seen: Vec<&str> = Vec::new();
+    for section in sections {
+        let s = &section.settings;
+        if let Some(why) = why_no_name(&s.name).filter(|_| section.sound(&["name"])) {
+            let help = "write a short one: it stands in front of its targets, `k8s:east/prod/deployment/web`";
+            findings.error(section.at("name"), &format!("the cluster's name \"{}\" {why}", value(&s.name)), help);
+        } else if seen.contains(&s.name.as_str()) {
+            let message = format!("there are two clusters called `{}`", value(&s.name));
+            findings.error(section.at("name"), &message, "rename one");
+        }
+        seen.push(&s.name);
+    }
+}
+
+/// A `[[discover]]` table.
+pub(in crate::config) fn discover(
+    findings: &mut Findings<'_>,
+    section: &Section<'_, DiscoverSettings>,
+    clusters: &[ClusterSettings],
+) {
+    let s = &section.settings;
+    if !cfg!(feature = "kubernetes") {
+        let help = "build with the cargo feature `kubernetes`";
+        findings.error(section.header(), "[[discover]] looks into Kubernetes, which is not in this build", help);
+    }
+    if s.selector.trim().is_empty() && section.sound(&["selector"]) {
+        let help = "write which workloads are meant: `selector = \"suture.dev/watch=true\"`";
+        findings.error(section.at("selector"), "an empty `selector` would be every workload there is", help);
+    }
+    if s.namespace.is_empty() && section.sound(&["namespace"]) {
+        findings.error(section.at("namespace"), "`namespace` is empty", "write one, or \"*\" for all");
+    }
+    if let Some(cluster) = s.cluster.as_ref().filter(|name| !clusters.iter().any(|known| known.name == **name)) {
+        let message = format!("there is no [[cluster]] `{}`", value(cluster));
+        let help = format!("define it:\n[[cluster]]\nname = \"{}\"\ncontext = \"...\"", value(cluster));
+        findings.error(section.at("cluster"), &message, &help);
+    }
+    for key in ["name", "targets"].into_iter().filter(|key| s.service.contains_key(*key)) {
+        let message = format!("`{key}` in the template comes from what is found");
+        let help = if key == "name" { "write `name` in [[discover]] itself" } else { "leave it out" };
+        findings.error(section.header(), &message, help);
+    }
+}
+
+/// Targets of clusters that are not there.
+pub(in crate::config) fn of_clusters(
+    findings: &mut Findings<'_>,
+    targets: &[TargetConfig],
+    clusters: &[ClusterSettings],
+    spots: &std::collections::BTreeMap<Spot, std::ops::Range<usize>>,
+) {
+    for target in targets {
+        let (TargetConfig::Kubernetes(_), id) = (target, target.id()) else { continue };
+        let Some(cluster) = cluster_of(id) else { continue };
+        if clusters.iter().any(|known| known.name == cluster) {
+            continue;
+        }
+        let span = spots.get(&Spot::Target(id.clone())).cloned().unwrap_or_default();
+        let help = format!("define it:\n[[cluster]]\nname = \"{cluster}\"\ncontext = \"...\"");
+        findings.error(span, &format!("target `{id}`: there is no [[cluster]] `{cluster}`"), &help);
+    }
 }
 
 fn command(findings: &mut Findings<'_>, section: &Section<'_, LocalSettings>, of: &str) {

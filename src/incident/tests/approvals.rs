@@ -76,6 +76,7 @@ fn plan(number: u32) -> Plan {
         args: BTreeMap::new(),
         actions: steps(1),
         may: Vec::new(),
+        notes: Vec::new(),
     }
 }
 

@@ -65,6 +65,7 @@ fn all() -> Vec<(Fact, &'static str)> {
         args: Default::default(),
         actions: vec![step()],
         may: Vec::new(),
+        notes: Vec::new(),
     };
     let restart = Action::Restart { target: "local:shop".parse().unwrap(), instance: s("shop-1") };
     let evidence = VerdictEvidence { risk_before: 87.0, risk_after: 12.0, samples: 5, normal: 5, doubt: None };
@@ -202,6 +203,12 @@ fn all() -> Vec<(Fact, &'static str)> {
             "about to act: step 1: local:shop workers 2 -> 4; back: scale local:shop to 2",
         ),
         (Fact::ActionDone { index: 0, receipt: s("4 workers") }, "action done: step 1: 4 workers"),
+        (
+            Fact::ServiceFound { targets: vec!["k8s:a/deployment/b".parse().unwrap()] },
+            "service found: k8s:a/deployment/b",
+        ),
+        (Fact::ServiceGone, "service gone"),
+        (Fact::ActionProgress { index: 0, line: s("1 of 4 ready") }, "action under way: step 1: 1 of 4 ready"),
         (Fact::ActionFailed { index: 1, error: s("denied") }, "action failed: step 2: denied"),
         (
             Fact::PlaybookEnded { ran: ran() },

@@ -306,6 +306,7 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         args: [("to".to_owned(), "4".to_owned())].into(),
         actions: Vec::new(),
         may: Vec::new(),
+        notes: Vec::new(),
     };
     prop_oneof![
         (text(), text()).prop_map(|(text, via)| Fact::Commanded { text, via, delivery: None }),

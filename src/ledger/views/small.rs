@@ -19,7 +19,7 @@ impl Views {
         guarded("cannot read", || trees.chat.get(&whole).map(|value| value.map(|bytes| bytes.to_vec())))
     }
 
-    /// Keeps a value; `now`: it survives the end of the process when this returns, else that may take half a second.
+    /// Keeps a value; `now`: it survives the end of the process when this returns, else that may take some seconds.
     ///
     /// # Errors
     /// `Sled`.

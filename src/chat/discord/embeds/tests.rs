@@ -49,6 +49,7 @@ fn incident() -> IncidentCard {
             playbook: "scale-out to=4".to_owned(),
             diff: vec!["local:shop workers  2 -> 4".to_owned(), "local:shop pid 812  restart".to_owned()],
             may: vec!["scale local:shop to at most 6".to_owned()],
+            notes: Vec::new(),
             undoable: "yes, every step".to_owned(),
             who_may: "discord-role:41".to_owned(),
             approvals: Some(Approvals { names: vec!["anna".to_owned()], needed: 2 }),
@@ -126,7 +127,7 @@ fn an_answer_with_a_table_and_a_file() {
         ..Card::default()
     };
     let file = File { name: "../audit.csv".to_owned(), title: "The ledger".to_owned(), bytes: b"a,b".to_vec() };
-    insta::assert_snapshot!(shown(&answer(&Answer { card, private: true, file: Some(file), ..Answer::default() })));
+    insta::assert_snapshot!(shown(&answer(&Answer { card, private: true, file: Some(file) })));
 }
 
 #[test]
@@ -273,7 +274,7 @@ proptest! {
     ) {
         let card = Card { key: key.clone(), title, tone, blocks, actions, settled, ..Card::default() };
         let file = File { name: key.clone(), title: said_too.clone(), bytes: Vec::new() };
-        check_limits(&answer(&Answer { card, private: false, file: Some(file), ..Answer::default() }));
+        check_limits(&answer(&Answer { card, private: false, file: Some(file) }));
         check_limits(&said(&said_too, &key));
     }
 }

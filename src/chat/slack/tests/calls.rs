@@ -156,7 +156,7 @@ fn reply(change: impl FnOnce(&mut Reply)) -> Value {
 #[tokio::test]
 async fn answers_go_where_they_were_asked_for() {
     let case = Case::new().await;
-    let answer = |private| Answer { card: card("", "status"), private, file: None, ..Answer::default() };
+    let answer = |private| Answer { card: card("", "status"), private, file: None };
     let ts = "1503435000.000001".to_owned();
     case.slack.answer(&reply(|_| {}), &answer(true)).await.unwrap();
     case.slack.answer(&reply(|r| (r.thread_ts, r.inside) = (Some(ts.clone()), true)), &answer(true)).await.unwrap();
@@ -180,7 +180,7 @@ async fn answers_go_where_they_were_asked_for() {
 async fn where_the_bot_is_not_the_answer_comes_directly() {
     let case = Case::new().await;
     case.server.refuse("chat.postEphemeral", "channel_not_found");
-    let answer = Answer { card: card("", "status"), private: true, file: None, ..Answer::default() };
+    let answer = Answer { card: card("", "status"), private: true, file: None };
     case.slack.answer(&reply(|_| {}), &answer).await.unwrap();
     assert_eq!(case.server.calls("chat.postMessage")[0]["channel"], "U024BE7LH");
 }
@@ -188,7 +188,7 @@ async fn where_the_bot_is_not_the_answer_comes_directly() {
 #[tokio::test]
 async fn between_two_people_the_answer_comes_directly_or_not_at_all() {
     let case = Case::new().await;
-    let answer = Answer { card: card("", "status"), private: true, file: None, ..Answer::default() };
+    let answer = Answer { card: card("", "status"), private: true, file: None };
     let between = reply(|r| (r.channel, r.direct) = ("D099999999".to_owned(), true));
     case.server.refuse("chat.postMessage", "channel_not_found");
     case.slack.answer(&between, &answer).await.unwrap();
@@ -204,7 +204,7 @@ async fn between_two_people_the_answer_comes_directly_or_not_at_all() {
 async fn a_private_file_goes_into_the_direct_conversation() {
     let case = Case::new().await;
     let file = File { name: "audit.csv".to_owned(), title: "Audit".to_owned(), bytes: b"a,b".to_vec() };
-    let answer = Answer { card: card("", "audit"), private: true, file: Some(file.clone()), ..Answer::default() };
+    let answer = Answer { card: card("", "audit"), private: true, file: Some(file.clone()) };
     case.slack.answer(&reply(|_| {}), &answer).await.unwrap();
     let completed = &case.server.calls("files.completeUploadExternal")[0];
     assert_eq!(completed["channel_id"], "D024BE7LH");
@@ -225,7 +225,7 @@ async fn a_file_that_cannot_be_sent_is_said_and_not_asked_again() {
     let case = Case::new().await;
     case.server.refuse("files.getUploadURLExternal", "missing_scope");
     let file = File { name: "audit.csv".to_owned(), title: "Audit".to_owned(), bytes: b"a,b".to_vec() };
-    let answer = Answer { card: card("", "audit"), private: false, file: Some(file), ..Answer::default() };
+    let answer = Answer { card: card("", "audit"), private: false, file: Some(file) };
     case.slack.answer(&reply(|_| {}), &answer).await.unwrap();
     let said = case.server.calls("chat.postEphemeral");
     assert!(said[0]["text"].as_str().unwrap().contains("audit.csv"), "{said:?}");

@@ -52,6 +52,7 @@ fn awaiting() -> IncidentCard {
             playbook: "scale-out to=4".to_owned(),
             diff: vec!["local:shop workers  2 -> 4".to_owned(), "local:shop/shop-2  restart".to_owned()],
             may: vec!["scale local:shop to 1 to 6".to_owned()],
+            notes: Vec::new(),
             undoable: "yes, every step".to_owned(),
             who_may: "slack-group:S0614TZR7".to_owned(),
             approvals: Some(Approvals { names: vec!["anna".to_owned()], needed: 2 }),

@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer};
 
-use crate::model::Secret;
+use super::Secret;
 
 /// What a reference looks like, for messages.
-pub(super) const LIKE: &str =
-    "write \"env:NAME\" (an environment variable) or \"file:PATH\" (the first line of a file)";
+pub const LIKE: &str = "write \"env:NAME\" (an environment variable) or \"file:PATH\" (the first line of a file)";
 
 /// No token is longer.
 const LONGEST: u64 = 16 * 1024;
@@ -25,6 +24,15 @@ pub enum SecretRef {
 }
 
 impl SecretRef {
+    /// The same, with its path taken as relative to `base`.
+    #[must_use]
+    pub fn within(self, base: &Path) -> Self {
+        match self {
+            Self::File(path) => Self::File(base.join(path)),
+            Self::Env(_) => self,
+        }
+    }
+
     /// Fetches the secret. Paths are relative to `base`.
     ///
     /// # Errors
