@@ -251,7 +251,7 @@ fn names(shared: &Weak<Shared>, wanted: &crate::chat::complete::Wanted) -> Vec<S
     match wanted {
         Wanted::Services => shared.config().services.iter().map(|s| s.name.to_string()).collect(),
         Wanted::Metrics(service) => {
-            let last = |board: &mut crate::engine::ServiceBoard| board.samples.back().map(|s| s.values.clone());
+            let last = |board: &mut crate::engine::ServiceBoard| board.last.as_ref().map(|s| s.values.clone());
             let values = shared.board.with(&ServiceId(service.clone()), last).unwrap_or_default();
             values.into_keys().collect()
         }

@@ -21,7 +21,9 @@ mod bindings {
     });
 }
 
-use bindings::suture::{cache, incident as wit, isolate, log, metrics, restart, scale, state, traffic, types};
+use bindings::suture::{
+    cache, configure, flush, incident as wit, isolate, log, metrics, restart, rollout, scale, state, traffic, types,
+};
 
 /// The guest: core Wasm text made a component, as in the tests.
 pub fn ten_calls() -> Vec<u8> {
@@ -103,6 +105,36 @@ impl isolate::isolate::Host for Bare {
 }
 impl cache::cache::Host for Bare {
     async fn set_ttl(&mut self, _: Resource<BareTarget>, _: u64) -> Said {
+        Ok(Ok(String::new()))
+    }
+}
+impl rollout::rollout::Host for Bare {
+    async fn rolls_out(&mut self, _: Resource<BareTarget>) -> wasmtime::Result<Result<bool, types::types::HostError>> {
+        Ok(Ok(false))
+    }
+    async fn roll_out(&mut self, _: Resource<BareTarget>) -> Said {
+        Ok(Ok(String::new()))
+    }
+}
+impl configure::configure::Host for Bare {
+    async fn settings(
+        &mut self,
+        _: Resource<BareTarget>,
+    ) -> wasmtime::Result<Result<Vec<configure::configure::Setting>, types::types::HostError>> {
+        Ok(Ok(Vec::new()))
+    }
+    async fn set(&mut self, _: Resource<BareTarget>, _: String, _: String) -> Said {
+        Ok(Ok(String::new()))
+    }
+}
+impl flush::flush::Host for Bare {
+    async fn stores_entries(
+        &mut self,
+        _: Resource<BareTarget>,
+    ) -> wasmtime::Result<Result<bool, types::types::HostError>> {
+        Ok(Ok(false))
+    }
+    async fn by_prefix(&mut self, _: Resource<BareTarget>, _: String) -> Said {
         Ok(Ok(String::new()))
     }
 }

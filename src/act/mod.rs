@@ -15,6 +15,8 @@ pub mod local;
 mod progress;
 #[cfg(feature = "redis")]
 pub mod redis;
+#[cfg(any(feature = "haproxy", feature = "redis"))]
+mod said;
 mod settings;
 
 use std::time::Duration;

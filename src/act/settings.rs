@@ -221,6 +221,10 @@ pub struct RedisSettings {
     /// Where the password is.
     #[serde(default)]
     pub password: Option<SecretRef>,
+    /// With `rediss://`: a file with the certificates of the authorities to trust, PEM, instead of the system's. Relative
+    /// to the config file.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
     /// The key whose value is the lifetime of cached answers: the service has to read it.
     #[serde(default)]
     pub ttl_key: Option<String>,

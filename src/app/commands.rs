@@ -353,7 +353,7 @@ fn row(shared: &Shared, state: &State, service: &ServiceConfig) -> ServiceRow {
             Some((Judge::Learning { have, need }, _)) => format!("learning, {have} of {need}"),
             Some(_) => "well".to_owned(),
         };
-        let failing = board.samples.back().map_or(0, |s| s.faults.len()).min(service.sources.len());
+        let failing = board.last.as_ref().map_or(0, |s| s.faults.len()).min(service.sources.len());
         ServiceRow {
             service: service.name.clone(),
             state: open.map_or(judged, |i| format!("{} {}", i.id, i.phase.words())),
@@ -361,7 +361,7 @@ fn row(shared: &Shared, state: &State, service: &ServiceConfig) -> ServiceRow {
             mode: mode_of(state, &shared.config(), &service.name),
             risk: board.reading.as_ref().map(|r| r.risk),
             model_age: board.model.map(|(_, at)| now.since(at)),
-            sample_age: board.samples.back().map(|s| now.since(s.at)),
+            sample_age: board.last.as_ref().map(|s| now.since(s.at)),
             sources: (service.sources.len() - failing, service.sources.len()),
             ahead,
         }
@@ -385,7 +385,7 @@ fn service_blocks(shared: &Shared, state: &State, service: &ServiceConfig) -> Ve
     let targets: Vec<_> = service.targets.iter().map(ToString::to_string).collect();
     blocks
         .push(field("Targets", if targets.is_empty() { "none: watched only".to_owned() } else { targets.join(", ") }));
-    let faults = shared.board.with(&service.name, |b| b.samples.back().map(|s| s.faults.clone()).unwrap_or_default());
+    let faults = shared.board.with(&service.name, |b| b.last.as_ref().map(|s| s.faults.clone()).unwrap_or_default());
     blocks.extend(faults.into_iter().map(|f| Block::Text(format!("{}: {}", f.source, f.why))));
     blocks
 }
@@ -424,7 +424,7 @@ fn history(shared: &Shared, incident: &Incident) -> Vec<Block> {
 fn metrics(shared: &Shared, service: &ServiceId) -> Result<Card, String> {
     known(shared, service)?;
     let rows = shared.board.with(service, |board| {
-        let last = board.samples.back().map(|s| s.values.clone()).unwrap_or_default();
+        let last = board.last.as_ref().map(|s| s.values.clone()).unwrap_or_default();
         last.iter()
             .map(|(name, value)| {
                 let unit = board.specs.get(name).map(|s| s.unit.clone()).unwrap_or_default();
@@ -453,7 +453,7 @@ fn chart(shared: &Shared, state: &State, service: &ServiceId, metric: &str, span
     let points = shared.board.series(service, metric, from);
     if points.is_empty() {
         let names =
-            shared.board.with(service, |b| b.samples.back().map(|s| s.values.keys().cloned().collect::<Vec<_>>()));
+            shared.board.with(service, |b| b.last.as_ref().map(|s| s.values.keys().cloned().collect::<Vec<_>>()));
         return Err(format!(
             "{service} has no metric `{}` in the last {}; there are: {}",
             crate::ledger::clean(metric),

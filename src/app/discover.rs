@@ -16,7 +16,7 @@ use crate::config::{Config, DiscoverSettings, Found, ServiceConfig};
 use crate::engine::Roster;
 use crate::incident::Input;
 use crate::model::{Fact, ServiceId};
-use crate::platform::kubernetes::Clusters;
+use crate::platform::kubernetes::{Clusters, watch_workloads};
 use crate::supervise::{Supervisor, drained};
 
 /// Changes are taken together: a release creates and deletes many things within a moment.
@@ -128,19 +128,17 @@ async fn keep_looking(
 ) {
     let namespace = Some(settings.namespace.as_str()).filter(|namespace| *namespace != "*");
     loop {
-        let mut sets = clusters.workloads(settings.cluster.as_deref(), namespace, &settings.selector);
-        while let Some(set) = sets.recv().await {
-            match set {
-                Ok(set) => {
-                    let found = set.into_iter().map(|w| Found { namespace: w.namespace, kind: w.kind, name: w.name });
-                    if tell.send((index, found.collect())).await.is_err() {
+        match watch_workloads(&clusters, settings.cluster.as_deref(), namespace, Some(&settings.selector)) {
+            Ok(mut watched) => {
+                while let Some(set) = watched.sets.recv().await {
+                    if tell.send((index, set.iter().filter_map(Found::of).collect())).await.is_err() {
                         return;
                     }
                 }
-                Err(why) => {
-                    let cluster = settings.cluster.as_deref().unwrap_or_default();
-                    tracing::warn!(cluster, why, "a cluster cannot be watched for services: those known stay");
-                }
+            }
+            Err(why) => {
+                let cluster = settings.cluster.as_deref().unwrap_or_default();
+                tracing::warn!(cluster, why, "a cluster cannot be watched for services: those known stay");
             }
         }
         tokio::time::sleep(AGAIN).await;

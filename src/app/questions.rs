@@ -34,7 +34,7 @@ pub(super) async fn answer(shared: &Arc<Shared>, asked: &Asked, text: &str, erro
 }
 
 fn metrics_of(shared: &Shared, service: &str) -> Vec<String> {
-    let last = |board: &mut crate::engine::ServiceBoard| board.samples.back().map(|s| s.values.clone());
+    let last = |board: &mut crate::engine::ServiceBoard| board.last.as_ref().map(|s| s.values.clone());
     let values = shared.board.with(&ServiceId(service.to_owned()), last).unwrap_or_default();
     values.into_keys().collect()
 }

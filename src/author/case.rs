@@ -9,7 +9,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    ActionKind, Args, Driver, IncidentId, Instance, ServiceId, Severity, TargetId, TargetState, Timestamp, Trend,
+    Action, ActionKind, Args, Autoscaler, Driver, IncidentId, Instance, ServiceId, Severity, TargetId, TargetState,
+    Timestamp, Trend,
 };
 use crate::wasm::{IncidentView, Notes};
 
@@ -130,6 +131,21 @@ pub struct Target {
     /// Lifetime of cached answers; left out: there is no cache.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_ttl_ms: Option<u64>,
+    /// When the platform last replaced all instances, in seconds since the epoch, 0 for never; left out: it cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<u64>,
+    /// A restarted instance comes back under another name, as pods of a Deployment do.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub renames: bool,
+    /// Entries are stored under keys.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stores_entries: bool,
+    /// What can be set, and what it is set to.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
+    /// The platform's autoscaler, where one owns the number of instances.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaler: Option<AutoscalerTable>,
     /// Its instances; left out: as many healthy ones as are wanted, `NAME-1` and so on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<Vec<InstanceTable>>,
@@ -141,6 +157,23 @@ fn one() -> u32 {
 
 fn six() -> u32 {
     6
+}
+
+/// A `[target.autoscaler]` table; the fields are those of [`Autoscaler`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AutoscalerTable {
+    /// For people.
+    #[serde(default = "an_autoscaler")]
+    pub name: String,
+    /// Never fewer instances.
+    pub min: u32,
+    /// Never more.
+    pub max: u32,
+}
+
+fn an_autoscaler() -> String {
+    "an autoscaler".to_owned()
 }
 
 /// A `[[target.instance]]` table; the fields are those of [`Instance`].
@@ -195,6 +228,7 @@ pub struct Fail {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names are in the attributes")]
 pub enum Call {
+    /// Every look at a target: also at its settings, and at whether it can be rolled out or stores entries.
     #[serde(rename = "incident.target.state")]
     Look,
     #[serde(rename = "scale.set-replicas")]
@@ -207,22 +241,26 @@ pub enum Call {
     Isolate,
     #[serde(rename = "cache.set-ttl")]
     Cache,
+    #[serde(rename = "rollout.roll-out")]
+    Rollout,
     #[serde(rename = "configure.set")]
     Configure,
     #[serde(rename = "flush.by-prefix")]
     Flush,
 }
 
-impl From<ActionKind> for Call {
-    fn from(kind: ActionKind) -> Self {
-        match kind {
-            ActionKind::Scale => Self::Scale,
-            ActionKind::Restart => Self::Restart,
-            ActionKind::Traffic => Self::Traffic,
-            ActionKind::Isolate => Self::Isolate,
-            ActionKind::Cache => Self::Cache,
-            ActionKind::Configure => Self::Configure,
-            ActionKind::Flush => Self::Flush,
+impl From<&Action> for Call {
+    fn from(action: &Action) -> Self {
+        match action {
+            // No component asks for bounds; they are how a scaling is taken back.
+            Action::Scale { .. } | Action::Bounds { .. } => Self::Scale,
+            Action::Restart { .. } => Self::Restart,
+            Action::Shift { .. } => Self::Traffic,
+            Action::Isolate { .. } => Self::Isolate,
+            Action::Cache { .. } => Self::Cache,
+            Action::Rollout { .. } => Self::Rollout,
+            Action::Configure { .. } => Self::Configure,
+            Action::Flush { .. } => Self::Flush,
         }
     }
 }
@@ -296,6 +334,11 @@ impl Case {
                     min: one(),
                     max: six(),
                     cache_ttl_ms: Some(2_000),
+                    rollout: None,
+                    renames: false,
+                    stores_entries: false,
+                    settings: BTreeMap::new(),
+                    autoscaler: None,
                     instance: None,
                 })
                 .map(|target| vec![(target.name.clone(), target.state())])
@@ -352,8 +395,19 @@ impl Target {
             max_replicas: self.max,
             instances,
             cache_ttl_ms: self.cache_ttl_ms,
+            autoscaler: self.autoscaler.as_ref().map(AutoscalerTable::autoscaler),
+            rollout: self.rollout,
+            renames: self.renames,
+            settings: self.settings.clone(),
+            stores_entries: self.stores_entries,
             ..TargetState::default()
         }
+    }
+}
+
+impl AutoscalerTable {
+    fn autoscaler(&self) -> Autoscaler {
+        Autoscaler { name: self.name.clone(), min: self.min, max: self.max }
     }
 }
 

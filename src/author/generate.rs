@@ -1,9 +1,11 @@
 //! Random worlds, incidents and arguments for the fuzzer: everything within what the daemon could meet, its edges more
 //! often than its middle. The same seed gives the same world.
 
+use std::collections::BTreeMap;
+
 use fastrand::Rng;
 
-use super::case::{Call, Case, Deny, DriverTable, Fail, FailError, Incident, InstanceTable, Target};
+use super::case::{AutoscalerTable, Call, Case, Deny, DriverTable, Fail, FailError, Incident, InstanceTable, Target};
 use crate::model::{ActionKind, Args, Severity, TargetId, Trend};
 use crate::wasm::{Description, Param, ParamKind};
 
@@ -24,6 +26,7 @@ pub(super) fn case(rng: &mut Rng, described: &Description) -> Case {
     let target: Vec<_> = (0..pick(rng, &[0, 1, 1, 1, 2, 3])).filter_map(|n| target(rng, n)).collect();
     let instances: Vec<String> =
         target.iter().flat_map(|t| t.state().instances).map(|instance| instance.name).collect();
+    let settings: Vec<String> = target.iter().flat_map(|t| t.settings.keys().cloned()).collect();
     let metrics = |rng: &mut Rng| {
         let names: Vec<_> = METRICS.iter().filter(|_| rng.bool()).collect();
         names.into_iter().map(|(name, _)| ((*name).to_owned(), number(rng))).collect()
@@ -33,7 +36,7 @@ pub(super) fn case(rng: &mut Rng, described: &Description) -> Case {
         metrics: metrics(rng),
         instance_metrics: instances.iter().take(8).map(|name| (name.clone(), metrics(rng))).collect(),
         target: Some(target),
-        args: args(rng, described, &instances),
+        args: args(rng, described, &instances, &settings),
         ..Case::default()
     };
     if one_in(rng, 4) {
@@ -108,12 +111,42 @@ fn target(rng: &mut Rng, n: u32) -> Option<Target> {
     });
     let instance = Some(instance.collect());
     let cache_ttl_ms = pick(rng, &[None, Some(0), Some(2_000), Some(86_400_000)]);
-    Some(Target { name, replicas: Some(replicas), min, max, cache_ttl_ms, instance })
+    let settings = if one_in(rng, 2) { BTreeMap::new() } else { settings(rng) };
+    Some(Target {
+        name,
+        replicas: Some(replicas),
+        min,
+        max,
+        cache_ttl_ms,
+        rollout: pick(rng, &[None, None, Some(0), Some(1_767_225_600)]),
+        renames: one_in(rng, 3),
+        stores_entries: one_in(rng, 3),
+        settings,
+        autoscaler: one_in(rng, 6).then(|| AutoscalerTable { name: "autoscaler".to_owned(), min, max }),
+        instance,
+    })
+}
+
+fn settings(rng: &mut Rng) -> BTreeMap<String, String> {
+    let values = ["", "0", "512mb", "allkeys-lru", "5", "running"];
+    let names = ["maxmemory", "maxmemory-policy", "process/Launch"];
+    let one = |name: &str| (!one_in(rng, 3)).then(|| (name.to_owned(), pick(rng, &values).to_owned()));
+    names.into_iter().filter_map(one).collect()
 }
 
 fn fail(rng: &mut Rng) -> Option<Fail> {
     use FailError::{Conflict, NotFound, OutcomeUnknown, OverBudget, TimedOut, Unavailable};
-    let calls = [Call::Look, Call::Scale, Call::Restart, Call::Traffic, Call::Isolate, Call::Cache];
+    let calls = [
+        Call::Look,
+        Call::Scale,
+        Call::Restart,
+        Call::Traffic,
+        Call::Isolate,
+        Call::Cache,
+        Call::Rollout,
+        Call::Configure,
+        Call::Flush,
+    ];
     Some(Fail {
         call: rng.choice(calls)?,
         error: rng.choice([NotFound, Conflict, TimedOut, Unavailable, OutcomeUnknown, OverBudget])?,
@@ -122,12 +155,17 @@ fn fail(rng: &mut Rng) -> Option<Fail> {
 }
 
 /// Arguments that the description allows: a rule or a person can give no others.
-fn args(rng: &mut Rng, described: &Description, instances: &[String]) -> Args {
-    let given: Vec<_> = described.params.iter().filter(|_| rng.bool()).collect();
-    given.into_iter().filter_map(|param| Some((param.name.clone(), arg(rng, param, instances)?))).collect()
+fn args(rng: &mut Rng, described: &Description, instances: &[String], settings: &[String]) -> Args {
+    let given: Vec<_> = described.params.iter().filter(|_| !one_in(rng, 3)).collect();
+    let named = |rng: &mut Rng, param: &Param| {
+        let names = if settings.is_empty() || rng.bool() { instances } else { settings };
+        Some((param.name.clone(), arg(rng, param, names)?))
+    };
+    given.into_iter().filter_map(|param| named(rng, param)).collect()
 }
 
-fn arg(rng: &mut Rng, param: &Param, instances: &[String]) -> Option<String> {
+/// `names`: what a text may be the name of.
+fn arg(rng: &mut Rng, param: &Param, names: &[String]) -> Option<String> {
     let within = |n: &f64| param.min.is_none_or(|min| *n >= min) && param.max.is_none_or(|max| *n <= max);
     let edges = [param.min, param.max, Some(0.0), Some(1.0), Some(2.0), Some(-1.0), Some(1e6), Some(9e15)];
     let numbers: Vec<f64> = edges.into_iter().flatten().filter(within).collect();
@@ -141,22 +179,22 @@ fn arg(rng: &mut Rng, param: &Param, instances: &[String]) -> Option<String> {
         ParamKind::DurationMs => Some(format!("{:.0}", Some(number?).filter(|n| *n >= 0.0)?.trunc())),
         ParamKind::Number => Some(number?.to_string()),
         ParamKind::Flag => Some(rng.bool().to_string()),
-        ParamKind::Text => Some(text(rng, instances)),
+        ParamKind::Text => Some(text(rng, names)),
     }
 }
 
-fn text(rng: &mut Rng, instances: &[String]) -> String {
-    match rng.u8(0..6) {
+fn text(rng: &mut Rng, names: &[String]) -> String {
+    match rng.u8(0..8) {
         0 => String::new(),
         1 => "x".repeat(253),
         2 => "\u{e9}\u{4e2d}\u{1f527} =\"'\\{}%s".to_owned(),
         3 => "-1".to_owned(),
-        _ => name_among(rng, instances),
+        _ => name_among(rng, names),
     }
 }
 
-fn name_among(rng: &mut Rng, instances: &[String]) -> String {
-    let known = if instances.is_empty() || one_in(rng, 4) { None } else { instances.get(rng.usize(..instances.len())) };
+fn name_among(rng: &mut Rng, names: &[String]) -> String {
+    let known = if names.is_empty() || one_in(rng, 4) { None } else { names.get(rng.usize(..names.len())) };
     known.cloned().unwrap_or_else(|| "nobody".to_owned())
 }
 

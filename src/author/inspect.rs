@@ -50,7 +50,7 @@ pub struct Inspected {
 /// One import.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Import {
-    /// `suture:scale/scale@1.0.0`.
+    /// `suture:scale/scale@1.1.0`.
     pub interface: String,
     /// How much it can hurt.
     pub effect: Effect,
@@ -103,6 +103,9 @@ fn import(name: &str) -> Import {
         "traffic" => (Effect::Mutate, "move traffic between instances"),
         "isolate" => (Effect::Mutate, "take instances out of the traffic, and back in"),
         "cache" => (Effect::Mutate, "change how long answers are cached"),
+        "rollout" => (Effect::Destructive, "have the platform replace all instances, a few at a time"),
+        "configure" => (Effect::Mutate, "read and change settings"),
+        "flush" => (Effect::Destructive, "throw away what is stored under keys"),
         _ if name.starts_with("wasi:") => (Effect::Observe, "the system interface; the host answers with nothing"),
         _ => (Effect::Destructive, "nothing that this version knows of"),
     };
@@ -119,6 +122,13 @@ fn grant(name: &str, wants: &[ActionKind]) -> String {
         format!("[[grant]]\nplaybook = \"{name}\"\ntargets = [\"local:*\"]\nallow = [{}]", allow.join(", "));
     if wants.contains(&ActionKind::Scale) {
         lines.push_str("\nmax_delta = 3");
+    }
+    // Without these lists nothing of the kind is granted: they are what has to be thought about.
+    if wants.contains(&ActionKind::Configure) {
+        lines.push_str("\nsettings = [\"THE-SETTING\"]");
+    }
+    if wants.contains(&ActionKind::Flush) {
+        lines.push_str("\nprefixes = [\"WHAT-KEYS-BEGIN-WITH:\"]");
     }
     lines.push_str("\nactions_per_hour = 6");
     lines

@@ -29,7 +29,9 @@ use std::path::PathBuf;
 
 pub use bench::{Bench, Spread, bench};
 pub use build::{Built, Lang, build};
-pub use case::{Call, Case, Deny, DriverTable, Expect, Fail, FailError, Incident, InstanceTable, Target};
+pub use case::{
+    AutoscalerTable, Call, Case, Deny, DriverTable, Expect, Fail, FailError, Incident, InstanceTable, Target,
+};
 pub use component::Component;
 pub use fuzz::{Finding, FindingKind, Fuzzed, fuzz};
 pub use inspect::{Inspected, inspect};

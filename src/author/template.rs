@@ -30,14 +30,16 @@ const JS: &[File] = files!("plugins/template/js":
 const SDK: &[File] = files!("plugins/sdk":
     "Cargo.toml" "src/args.rs" "src/describe.rs" "src/error.rs" "src/lib.rs" "src/look.rs" "src/note.rs"
     "src/playbook.rs" "src/rule.rs" "src/target.rs" "src/test/action.rs" "src/test/arguments.rs" "src/test/host.rs"
-    "src/test/mod.rs" "src/test/plan.rs" "src/test/tests.rs" "src/test/world.rs" "src/types.rs"
-    "src/wasm/convert.rs" "src/wasm/host.rs" "src/wasm/mod.rs" "wit/deps/cache.wit"
-    "wit/deps/incident.wit" "wit/deps/isolate.wit" "wit/deps/log.wit" "wit/deps/metrics.wit" "wit/deps/restart.wit"
-    "wit/deps/scale.wit" "wit/deps/state.wit" "wit/deps/traffic.wit" "wit/deps/types.wit" "wit/plugin.wit");
+    "src/test/mod.rs" "src/test/plan.rs" "src/test/tests.rs" "src/test/words.rs" "src/test/world.rs"
+    "src/types.rs" "src/wasm/convert.rs" "src/wasm/host.rs" "src/wasm/mod.rs" "wit/deps/cache.wit" "wit/deps/configure.wit"
+    "wit/deps/flush.wit" "wit/deps/incident.wit" "wit/deps/isolate.wit" "wit/deps/log.wit" "wit/deps/metrics.wit"
+    "wit/deps/restart.wit" "wit/deps/rollout.wit" "wit/deps/scale.wit" "wit/deps/state.wit" "wit/deps/traffic.wit"
+    "wit/deps/types.wit" "wit/plugin.wit");
 
 const WIT: &[File] = files!("wit/next":
-    "deps/cache.wit" "deps/incident.wit" "deps/isolate.wit" "deps/log.wit" "deps/metrics.wit" "deps/restart.wit"
-    "deps/scale.wit" "deps/state.wit" "deps/traffic.wit" "deps/types.wit" "plugin.wit");
+    "deps/cache.wit" "deps/configure.wit" "deps/flush.wit" "deps/incident.wit" "deps/isolate.wit" "deps/log.wit"
+    "deps/metrics.wit" "deps/restart.wit" "deps/rollout.wit" "deps/scale.wit" "deps/state.wit" "deps/traffic.wit"
+    "deps/types.wit" "plugin.wit");
 
 /// What a new playbook's folder is made of: folders below it, with their files.
 pub(super) fn of(lang: Lang) -> [(&'static str, &'static [File]); 2] {

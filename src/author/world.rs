@@ -44,6 +44,24 @@ impl Platform {
         let mut targets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(state) = targets.get_mut(action.target()) {
             action.simulate(state);
+            if state.renames {
+                rename(action, state);
+            }
+        }
+    }
+}
+
+/// Gives what was restarted another name, as platforms do that make a new instance. A dry run keeps the names, for nobody
+/// knows the new ones yet: a playbook that goes on with an instance that it has restarted strays, here as at work.
+fn rename(action: &Action, state: &mut TargetState) {
+    for instance in &mut state.instances {
+        let again = match action {
+            Action::Restart { instance: name, .. } => instance.name == *name,
+            Action::Rollout { .. } => true,
+            _ => false,
+        };
+        if again {
+            instance.name.push_str("-again");
         }
     }
 }
@@ -149,7 +167,7 @@ impl World for Failing {
     }
 
     async fn act(&mut self, action: Action) -> Result<String, HostError> {
-        if let Err(error) = self.count(action.kind().into(), action.target()) {
+        if let Err(error) = self.count(Call::from(&action), action.target()) {
             if matches!(error, HostError::OverBudget(_)) {
                 let mut recording = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
                 recording.refused.get_or_insert_with(|| error.clone());

@@ -456,7 +456,11 @@ fn ability(words: &mut Cursor<'_>) -> Result<String, ParseError> {
     let candidates = COMMANDS.iter().map(|c| c.verb).chain(ActionKind::ALL.map(ActionKind::name));
     Err(ParseError {
         suggestion: nearest(&one, candidates),
-        ..error(Problem::Not("a command, nor scale, restart, traffic, isolate or cache"), &word.text, word.column)
+        ..error(
+            Problem::Not("a command, nor scale, restart, traffic, isolate, cache, configure or flush"),
+            &word.text,
+            word.column,
+        )
     })
 }
 
@@ -559,7 +563,9 @@ fn audit_query(words: &mut Cursor<'_>) -> Result<AuditQuery, ParseError> {
                     ParseError {
                         suggestion: nearest(&value.to_lowercase(), ActionKind::ALL.map(ActionKind::name).into_iter())
                             .map(|nearest| format!("action:{nearest}")),
-                        ..wrong(Problem::Not("a kind of action: scale, restart, traffic, isolate or cache"))
+                        ..wrong(Problem::Not(
+                            "a kind of action: scale, restart, traffic, isolate, cache, configure or flush",
+                        ))
                     }
                 })?);
             }

@@ -16,6 +16,11 @@ use crate::config::LogFormat;
 fn caps() -> Targets {
     Targets::new().with_default(LevelFilter::TRACE).with_targets([
         ("slack_morphism", LevelFilter::OFF),
+        ("kube_client", LevelFilter::OFF),
+        ("aws_config", LevelFilter::WARN),
+        ("aws_runtime", LevelFilter::WARN),
+        ("aws_smithy_runtime", LevelFilter::WARN),
+        ("aws_credential_types", LevelFilter::WARN),
         ("serenity", LevelFilter::WARN),
         ("serenity::gateway::ws", LevelFilter::ERROR),
     ])

@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{Gathered, Source, SourceError};
-use crate::model::{Clock, MetricSpec, Sample, ServiceId, SourceFault, Timestamp};
+use crate::model::{Badness, Clock, MetricSpec, Sample, ServiceId, SourceFault, Timestamp};
 
 /// Most metrics of a sample: beyond what any model here is fed. Those that come first in name order are kept.
 const MOST_VALUES: usize = 1000;
@@ -35,6 +35,10 @@ pub struct CollectStats {
     pub reads_failed: AtomicU64,
 }
 
+/// How old the last answer of the source is that was silent longest: in every sample from the first time that one was. Shown
+/// and charted, never judged: it says nothing of the service.
+pub const SILENCE: &str = "source_silent_seconds";
+
 /// The time that one read may take: the configured timeout, but never longer than a round.
 #[must_use]
 pub fn deadline(interval: Duration, timeout: Duration) -> Duration {
@@ -52,6 +56,8 @@ const WHOLE_EVERY: u32 = 8;
 struct Patience {
     /// Rounds in a row in which it did not answer in time.
     late: u32,
+    /// When it answered last; when the rounds began, if it never did.
+    answered: Option<Timestamp>,
 }
 
 impl Patience {
@@ -65,6 +71,8 @@ pub struct Collector {
     service: ServiceId,
     sources: Vec<Box<dyn Source>>,
     patience: Vec<Patience>,
+    /// A source was silent in this life.
+    was_silent: bool,
     /// How long the first round waits, so that the rounds of many services do not all fall into one moment.
     delay: Duration,
     interval: Duration,
@@ -99,6 +107,7 @@ impl Collector {
         Self {
             service,
             patience: vec![Patience::default(); sources.len()],
+            was_silent: false,
             delay: Duration::ZERO,
             sources,
             // tokio's interval refuses 0.
@@ -252,6 +261,9 @@ impl Collector {
             match timeout(deadline, source.read()).await {
                 Ok(gathered) => {
                     patience.late = 0;
+                    if gathered.is_ok() || patience.answered.is_none() {
+                        patience.answered = Some(at);
+                    }
                     gathered
                 }
                 Err(_) => {
@@ -275,8 +287,21 @@ impl Collector {
                 }
             }
         }
+        self.note_silence(&mut sample, &mut specs);
         self.publish(specs);
         sample
+    }
+
+    fn note_silence(&mut self, sample: &mut Sample, specs: &mut Specs) {
+        let at = sample.at;
+        let silent =
+            self.patience.iter_mut().map(|p| at.since(*p.answered.get_or_insert(at))).max().unwrap_or_default();
+        self.was_silent |= !silent.is_zero();
+        if self.was_silent {
+            sample.values.insert(SILENCE.to_owned(), silent.as_secs_f64());
+            let known = MetricSpec { bad: Badness::Never, unit: "s".to_owned(), ..MetricSpec::default() };
+            specs.entry(SILENCE.to_owned()).or_insert(known);
+        }
     }
 
     /// Takes up what one source gave, under names that no other source has.
@@ -443,10 +468,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_source_that_fails_leaves_no_old_value() {
-        let (mut collector, _) = collector(vec![scripted("s", vec![gives(&[("a", 1.0)]), Err("gone")])]);
+        let (mut collector, wall) = collector(vec![scripted("s", vec![gives(&[("a", 1.0)]), Err("gone")])]);
         assert_eq!(collector.once().await.values.len(), 1);
+        wall.0.store(6_000, Ordering::SeqCst);
         let sample = collector.once().await;
-        assert!(sample.values.is_empty() && sample.by_instance.is_empty());
+        assert_eq!(sample.values, BTreeMap::from([(SILENCE.to_owned(), 5.0)]));
+        assert!(sample.by_instance.is_empty());
         assert_eq!(sample.faults[0].why, "gone");
     }
 
@@ -501,7 +528,7 @@ mod tests {
             assert_eq!(sample.values.get("source2_up_ratio"), Some(&0.5));
         }
         let names: Vec<String> = collector.specs().keys().cloned().collect();
-        assert_eq!(names, ["source2_up_ratio", "up_ratio"]);
+        assert_eq!(names, ["source2_up_ratio", SILENCE, "up_ratio"]);
     }
 
     #[tokio::test(start_paused = true)]

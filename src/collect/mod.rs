@@ -26,7 +26,7 @@ use async_trait::async_trait;
 
 use crate::model::{MetricSpec, SourceFault, Timestamp};
 
-pub use collector::{CollectStats, Collector, deadline};
+pub use collector::{CollectStats, Collector, SILENCE, deadline};
 pub use settings::{
     Across, CloudwatchMetric, CloudwatchSettings, HostSettings, HttpAuth, KubernetesSourceSettings, MetricSettings,
     ProbeSettings, PromqlMetric, PromqlSettings, ScrapeSettings, SourceSettings, Take,

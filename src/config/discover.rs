@@ -44,6 +44,16 @@ pub struct Found {
     pub name: String,
 }
 
+impl Found {
+    /// The workload that a Kubernetes target is about: `k8s:prod/deployment/web`, a cluster's name in front or not.
+    #[must_use]
+    pub fn of(target: &TargetId) -> Option<Self> {
+        let mut parts = target.name().rsplit('/');
+        let (name, kind, namespace) = (parts.next()?, parts.next()?, parts.next()?);
+        Some(Self { namespace: namespace.to_owned(), kind: kind.to_owned(), name: name.to_owned() })
+    }
+}
+
 impl DiscoverSettings {
     /// The target of a workload.
     #[must_use]

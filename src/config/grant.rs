@@ -287,15 +287,27 @@ pub fn lines_for_all<'a>(
         targets.push("\"KIND:NAME\"".to_owned());
     }
     let playbook = toml::Value::String(playbook.to_owned());
-    let kinds: Vec<_> = kinds.iter().map(|kind| format!("\"{kind}\"")).collect();
-    format!("[[grant]]\nplaybook = {playbook}\ntargets = [{}]\nallow = [{}]", targets.join(", "), kinds.join(", "))
+    let kinds_text: Vec<_> = kinds.iter().map(|kind| format!("\"{kind}\"")).collect();
+    let (targets, allow) = (targets.join(", "), kinds_text.join(", "));
+    format!("[[grant]]\nplaybook = {playbook}\ntargets = [{targets}]\nallow = [{allow}]{}", limits_for(kinds))
+}
+
+/// The keys without which a grant of these kinds gives nothing.
+fn limits_for<'a>(kinds: impl IntoIterator<Item = &'a ActionKind>) -> String {
+    let key = |kind: &ActionKind| match kind {
+        ActionKind::Configure => "\nsettings = [\"NAME\"]",
+        ActionKind::Flush => "\nprefixes = [\"PREFIX\"]",
+        _ => "",
+    };
+    kinds.into_iter().map(key).collect()
 }
 
 /// The grant that would allow one kind of action, as TOML.
 #[must_use]
 pub fn lines_for(playbook: &str, target: &TargetId, kind: ActionKind) -> String {
     let playbook = toml::Value::String(playbook.to_owned());
-    format!("[[grant]]\nplaybook = {playbook}\ntargets = [\"{target}\"]\nallow = [\"{kind}\"]")
+    let limits = limits_for([&kind]);
+    format!("[[grant]]\nplaybook = {playbook}\ntargets = [\"{target}\"]\nallow = [\"{kind}\"]{limits}")
 }
 
 /// What a grant lets a playbook do to a target: a phrase each, with how much it can hurt.

@@ -251,6 +251,11 @@ fn load_text(source: &SourceText, findings: &mut Findings<'_>, path: &Path, know
     let discover: Vec<_> = discover.into_iter().map(|section| section.settings).collect();
     meaning::of_clusters(findings, &targets, &clusters, &spots);
 
+    // Grants may be about what services imply by naming it, or about what will be found.
+    if let Some(DeValue::Array(array)) = tables.get("service").map(Spanned::get_ref) {
+        array.iter().for_each(|node| names.imply(node));
+    }
+    names.will_find = !discover.is_empty();
     let problems_before = findings.count();
     let grant_nodes = many(findings, tables.remove("grant"), "grant");
     let mut grants = Vec::new();
@@ -477,6 +482,7 @@ fn read_target(
             let mut section = read::<RedisSettings>(findings, node, &label, &[])?;
             meaning::redis_target(findings, &section, names);
             section.settings.password = section.settings.password.map(|secret| secret.within(base));
+            section.settings.ca = section.settings.ca.map(|path| base.join(path));
             done(section, TargetConfig::Redis)
         }
         // Without a kind, the name is what is wrong; the reader says so at its place.

@@ -52,7 +52,16 @@ pub(crate) mod strict {
 pub const STARTER: &str = include_str!("starter.toml");
 
 /// The playbooks that are built in.
-pub const STOCK_PLAYBOOKS: [&str; 5] = ["scale-out", "restart-service", "shed-load", "rebalance", "cache-aggressively"];
+pub const STOCK_PLAYBOOKS: [&str; 8] = [
+    "scale-out",
+    "restart-service",
+    "shed-load",
+    "rebalance",
+    "cache-aggressively",
+    "rolling-restart",
+    "tune",
+    "flush-cache",
+];
 
 /// Largest config file in bytes. A hand-written one has a few thousand; a mistaken path has more.
 pub const LARGEST_FILE: usize = 1 << 20;

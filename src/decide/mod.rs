@@ -120,7 +120,8 @@ pub fn taken_out(actions: &[PlannedAction]) -> BTreeMap<TargetId, usize> {
     for step in actions {
         match &step.action {
             Action::Isolate { target, isolated: true, .. } => *isolated.entry(target.clone()).or_default() += 1,
-            Action::Restart { target, .. } => {
+            // The platform takes them a few at a time.
+            Action::Restart { target, .. } | Action::Rollout { target } => {
                 restarted.insert(target.clone(), 1);
             }
             _ => {}

@@ -65,6 +65,7 @@ impl Runner {
         let playbook = proposal.playbook.clone();
         let mut view = self.view(&incident).await;
         view.notes = self.notes(&playbook, &incident);
+        self.leave_out_others(&playbook, &mut view);
         let (ran, result) = match self.usable(&playbook) {
             Ok(component) => self.dry_run(&incident, &proposal, component, &view).await?,
             Err(why) => (None, Err(why)),
@@ -85,9 +86,17 @@ impl Runner {
         };
         let mut view = self.view(&incident).await;
         view.notes = self.notes(&proposal.playbook, &incident);
+        self.leave_out_others(&proposal.playbook, &mut view);
         let component = self.usable(&proposal.playbook)?;
         let (_, plan) = self.dry_run(&incident, proposal, component, &view).await.map_err(|e| e.to_string())?;
         plan
+    }
+
+    /// A playbook is told of the targets at which it could do something at all: one that moves traffic finds the route, not the
+    /// workload behind it.
+    fn leave_out_others(&self, playbook: &str, view: &mut IncidentView) {
+        let kinds = self.stages.healer.imports(playbook);
+        view.targets.retain(|(_, state)| kinds.is_empty() || state.can_any(&kinds));
     }
 
     /// The version of a playbook to plan with.
@@ -195,7 +204,7 @@ impl Runner {
                 Err(error) => tracing::warn!(%target, %error, "a target has no adapter; the rules are not told of it"),
             }
         }
-        let last = self.stages.board.with(&incident.service, |board| board.samples.back().cloned());
+        let last = self.stages.board.with(&incident.service, |board| board.last.clone());
         let (metrics, instance_metrics) = last.map(|s| (s.values, s.by_instance)).unwrap_or_default();
         let state = self.engine.state();
         let tried =

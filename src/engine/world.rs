@@ -93,6 +93,11 @@ impl DryWorld {
         if self.record(|r| r.steps.len()) >= MAX_ACTIONS {
             return Err(HostError::OverBudget(format!("a plan has at most {MAX_ACTIONS} actions")));
         }
+        if !state.can_any(&[action.kind()].into()) {
+            let can: Vec<_> = state.can.iter().map(ToString::to_string).collect();
+            let why = format!("{target} cannot do that ({action}); it can {}", can.join(", "));
+            return Err(HostError::Unavailable(why));
+        }
         self.permits.check(&self.playbook, action, &state, self.now)?;
         let before = action.facet(&state).map_err(|e| HostError::Conflict(e.to_string()))?;
         if action.outcome(&before) == before {

@@ -1,6 +1,6 @@
 //! What can be acted on, and the state it is in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -96,6 +96,9 @@ pub struct TargetState {
     /// Entries are stored under keys, and can be thrown away.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stores_entries: bool,
+    /// The kinds of action that the platform can do here at all; empty where nobody says, which means all.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub can: BTreeSet<super::ActionKind>,
     /// What who approves a change must know, a sentence each: who else owns the target and may put it back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -132,6 +135,12 @@ impl TargetState {
     #[must_use]
     pub fn instance(&self, name: &str) -> Option<&Instance> {
         self.instances.iter().find(|i| i.name == name)
+    }
+
+    /// Can the platform do any of these here? Nothing is lost by trying where nobody says.
+    #[must_use]
+    pub fn can_any(&self, kinds: &BTreeSet<super::ActionKind>) -> bool {
+        self.can.is_empty() || !self.can.is_disjoint(kinds)
     }
 
     /// Instances that answer and get traffic.

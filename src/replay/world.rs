@@ -11,10 +11,7 @@ use tokio::sync::Notify;
 
 use crate::act::{ActError, Actuator, Progress};
 use crate::model::{Action, Facet, HostCall, TargetId, TargetState, Transcript};
-use crate::wasm::{HostError, IncidentView, World};
-
-/// How looking at a target is called in a record.
-const LOOK: &str = "incident.target.state";
+use crate::wasm::{HostError, IncidentView, LOOKS, World};
 
 /// An answer as a record has it.
 #[derive(Deserialize)]
@@ -36,10 +33,11 @@ impl RecordedWorld {
         Self { calls: ran.calls.clone(), place: 0, cut: Arc::default() }
     }
 
-    /// The recorded answer, if the call at this place is of that name. Whether its arguments are the same is seen by
-    /// whoever compares the calls: the record has them shortened and cleaned, so they are not compared here.
-    async fn answer<T: DeserializeOwned>(&self, name: &str) -> Result<T, HostError> {
-        let Some(call) = self.calls.get(self.place).filter(|call| call.call == name) else {
+    /// The recorded answer, if the call at this place is of one of these names. Whether it is exactly that call, and
+    /// with the same arguments, is seen by whoever compares the calls: the record has them shortened and cleaned, so they
+    /// are not compared here.
+    async fn answer<T: DeserializeOwned>(&self, names: &[&str]) -> Result<T, HostError> {
+        let Some(call) = self.calls.get(self.place).filter(|call| names.contains(&call.call.as_str())) else {
             return Err(HostError::Conflict("the record has no such call at this place".to_owned()));
         };
         if call.output.is_null() {
@@ -58,11 +56,11 @@ impl RecordedWorld {
 #[async_trait]
 impl World for RecordedWorld {
     async fn observe(&mut self, _: &TargetId) -> Result<TargetState, HostError> {
-        self.answer(LOOK).await
+        self.answer(&LOOKS).await
     }
 
     async fn act(&mut self, action: Action) -> Result<String, HostError> {
-        self.answer(name_of(&action)).await
+        self.answer(&[name_of(&action)]).await
     }
 
     fn asked(&mut self, place: usize) {
@@ -82,7 +80,7 @@ fn name_of(action: &Action) -> &'static str {
         Action::Shift { .. } => "traffic.set-weights",
         Action::Isolate { .. } => "isolate.set-isolated",
         Action::Cache { .. } => "cache.set-ttl",
-        Action::Rollout { .. } => "rollout.restart-all",
+        Action::Rollout { .. } => "rollout.roll-out",
         Action::Configure { .. } => "configure.set",
         Action::Flush { .. } => "flush.by-prefix",
         // No component asks for it.
@@ -108,7 +106,7 @@ pub(super) fn action_of(call: &HostCall) -> Option<Action> {
             Action::Isolate { target, instance: instance()?, isolated: input.get("isolated")?.as_bool()? }
         }
         "cache.set-ttl" => Action::Cache { target, ttl_ms: number("ttl_ms")? },
-        "rollout.restart-all" => Action::Rollout { target },
+        "rollout.roll-out" => Action::Rollout { target },
         "configure.set" => Action::Configure { target, setting: text("setting")?, value: text("value")? },
         "flush.by-prefix" => Action::Flush { target, prefix: text("prefix")? },
         _ => return None,
@@ -117,7 +115,7 @@ pub(super) fn action_of(call: &HostCall) -> Option<Action> {
 
 /// The answers to looks at targets, in order.
 pub(super) fn looks(ran: &Transcript) -> impl Iterator<Item = &Value> {
-    ran.calls.iter().filter(|call| call.call == LOOK).map(|call| &call.output)
+    ran.calls.iter().filter(|call| LOOKS.contains(&call.call.as_str())).map(|call| &call.output)
 }
 
 /// The targets as they were when a playbook looked at them; those that it did not look at as it was told of them.
@@ -128,7 +126,7 @@ pub(super) fn states(view: &IncidentView, ran: Option<&Transcript>) -> BTreeMap<
         // After an action a look shows the overlay, not the target.
         let target = call.input.get("target").and_then(|t| serde_json::from_value::<TargetId>(t.clone()).ok());
         let Some(target) = target.filter(|target| settled.insert(target.clone())) else { continue };
-        if call.call == LOOK
+        if LOOKS.contains(&call.call.as_str())
             && let Ok(Answer::Ok(state)) = serde_json::from_value(call.output.clone())
         {
             states.insert(target, state);

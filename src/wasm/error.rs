@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::RunError;
 
 /// The version of wit/next, which is what this host serves.
-pub(super) const VERSION: &str = "1.0.0";
+pub(super) const VERSION: &str = "1.1.0";
 
 /// Why a component cannot be used. `file` is what the caller called it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use wasmtime::component::{Resource, ResourceTable};
 
 use super::bindings::playbook::suture::{
-    cache, incident, isolate, log, metrics, restart, scale, state, traffic, types,
+    cache, configure, flush, incident, isolate, log, metrics, restart, rollout, scale, state, traffic, types,
 };
-use super::limits::{Counters, Limits, NAME, SENTENCE, shown};
+use super::limits::{Counters, Limits, NAME, SENTENCE, is_plain, shown};
 use super::wasi::Slot;
 use super::{HostError, IncidentView, Notes, World};
-use crate::model::{Action, HostCall, LogLevel, LogLine, Severity, TargetId, TargetState, Trend};
+use crate::model::{Action, HostCall, LogLevel, LogLine, MOST_VALUE, Severity, TargetId, TargetState, Trend};
 
 use types::types as wit;
 
@@ -128,6 +128,24 @@ impl RunState {
         Ok(self.table.get(handle)?.0.clone())
     }
 
+    /// Looks at a target through the world. The record has the whole state, whatever the component is told of it: what a
+    /// look was answered with is then one thing, and a replay answers from it.
+    async fn look(
+        &mut self,
+        call: &'static str,
+        handle: &Resource<Handle>,
+    ) -> wasmtime::Result<Result<TargetState, HostError>> {
+        self.count()?;
+        let target = self.target(handle)?;
+        let input = json!({ "target": target });
+        self.pending = Some((call, input.clone()));
+        self.world.asked(self.calls.len());
+        let answer = self.world.observe(&target).await;
+        self.pending = None;
+        self.record(call, input, answered(&answer))?;
+        Ok(answer)
+    }
+
     /// Does an action, or has it recorded, through the world.
     async fn act(
         &mut self,
@@ -151,8 +169,13 @@ impl RunState {
     }
 }
 
-/// The record's name of looking at a target.
-pub(super) const LOOK: &str = "incident.target.state";
+const LOOK: &str = "incident.target.state";
+const ROLLS_OUT: &str = "rollout.rolls-out";
+const SETTINGS: &str = "configure.settings";
+const STORES_ENTRIES: &str = "flush.stores-entries";
+
+/// How the calls that look at a target are called in a record. Each has the target's whole state as its answer.
+pub const LOOKS: [&str; 4] = [LOOK, ROLLS_OUT, SETTINGS, STORES_ENTRIES];
 
 /// An answer as it is recorded.
 pub(super) fn answered<T: serde::Serialize>(answer: &Result<T, HostError>) -> Value {
@@ -171,6 +194,27 @@ fn weight(value: &Value) -> usize {
         Value::Array(items) => 2 + items.iter().map(weight).sum::<usize>(),
         Value::Object(fields) => 2 + fields.iter().map(|(name, value)| name.len() + 4 + weight(value)).sum::<usize>(),
     }
+}
+
+/// A setting and its value from a component, if they can be some at all.
+fn setting(name: String, value: String) -> Result<(String, String), HostError> {
+    if name.is_empty() || name.len() > NAME || !is_plain(&name) {
+        return Err(HostError::NotFound(format!("no setting can be called `{}`", shown(&name, 80))));
+    }
+    if value.len() > MOST_VALUE || !is_plain(&value) {
+        let why = format!("a value of `{}` is one line of at most {MOST_VALUE} bytes", shown(&name, 80));
+        return Err(HostError::Conflict(why));
+    }
+    Ok((name, value))
+}
+
+/// A prefix from a component, if it can be one at all: an empty one would be that of everything.
+fn prefix_of_keys(prefix: String) -> Result<String, HostError> {
+    if prefix.is_empty() || prefix.len() > NAME || !is_plain(&prefix) {
+        let shown = shown(&prefix, 80);
+        return Err(HostError::Conflict(format!("`{shown}` cannot be a prefix: it is one line of 1 to {NAME} bytes")));
+    }
+    Ok(prefix)
 }
 
 /// An instance's name from a component, if it can be one at all.
@@ -210,14 +254,7 @@ impl incident::incident::HostTarget for RunState {
     }
 
     async fn state(&mut self, t: Resource<Handle>) -> wasmtime::Result<Result<wit::TargetState, wit::HostError>> {
-        self.count()?;
-        let target = self.target(&t)?;
-        let input = json!({ "target": target });
-        self.pending = Some((LOOK, input.clone()));
-        self.world.asked(self.calls.len());
-        let answer = self.world.observe(&target).await;
-        self.pending = None;
-        self.record(LOOK, input, answered(&answer))?;
+        let answer = self.look(LOOK, &t).await?;
         Ok(answer.map(Into::into).map_err(Into::into))
     }
 
@@ -334,6 +371,59 @@ impl cache::cache::Host for RunState {
         let target = self.target(&t)?;
         let input = json!({ "target": target, "ttl_ms": ttl_ms });
         self.act("cache.set-ttl", input, Ok(Action::Cache { target, ttl_ms })).await
+    }
+}
+
+impl rollout::rollout::Host for RunState {
+    async fn rolls_out(&mut self, t: Resource<Handle>) -> wasmtime::Result<Result<bool, wit::HostError>> {
+        let answer = self.look(ROLLS_OUT, &t).await?;
+        Ok(answer.map(|state| state.rollout.is_some()).map_err(Into::into))
+    }
+
+    async fn roll_out(&mut self, t: Resource<Handle>) -> wasmtime::Result<Result<String, wit::HostError>> {
+        let target = self.target(&t)?;
+        self.act("rollout.roll-out", json!({ "target": target }), Ok(Action::Rollout { target })).await
+    }
+}
+
+impl configure::configure::Host for RunState {
+    async fn settings(
+        &mut self,
+        t: Resource<Handle>,
+    ) -> wasmtime::Result<Result<Vec<configure::configure::Setting>, wit::HostError>> {
+        let answer = self.look(SETTINGS, &t).await?;
+        let one = |(name, value): (String, String)| configure::configure::Setting { name, value };
+        Ok(answer.map(|state| state.settings.into_iter().map(one).collect()).map_err(Into::into))
+    }
+
+    async fn set(
+        &mut self,
+        t: Resource<Handle>,
+        name: String,
+        value: String,
+    ) -> wasmtime::Result<Result<String, wit::HostError>> {
+        let target = self.target(&t)?;
+        let input = json!({ "target": target, "setting": shown(&name, NAME), "value": shown(&value, MOST_VALUE) });
+        let action = setting(name, value).map(|(setting, value)| Action::Configure { target, setting, value });
+        self.act("configure.set", input, action).await
+    }
+}
+
+impl flush::flush::Host for RunState {
+    async fn stores_entries(&mut self, t: Resource<Handle>) -> wasmtime::Result<Result<bool, wit::HostError>> {
+        let answer = self.look(STORES_ENTRIES, &t).await?;
+        Ok(answer.map(|state| state.stores_entries).map_err(Into::into))
+    }
+
+    async fn by_prefix(
+        &mut self,
+        t: Resource<Handle>,
+        prefix: String,
+    ) -> wasmtime::Result<Result<String, wit::HostError>> {
+        let target = self.target(&t)?;
+        let input = json!({ "target": target, "prefix": shown(&prefix, NAME) });
+        let action = prefix_of_keys(prefix).map(|prefix| Action::Flush { target, prefix });
+        self.act("flush.by-prefix", input, action).await
     }
 }
 

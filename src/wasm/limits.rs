@@ -74,6 +74,11 @@ pub(super) fn shown(text: &str, max: usize) -> String {
     line
 }
 
+/// Is it one line that reads as what it is? Then [`shown`] leaves it as it is.
+pub(super) fn is_plain(text: &str) -> bool {
+    !text.chars().any(|c| c.is_control() || is_bidi_control(c))
+}
+
 /// Characters that reorder what is around them: an approver must read what is there.
 fn is_bidi_control(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

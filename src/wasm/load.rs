@@ -9,7 +9,7 @@ use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 
 use super::bindings::playbook::PlaybookPre;
 use super::bindings::playbook::suture::{
-    cache, incident, isolate, log, metrics, restart, scale, state, traffic, types,
+    cache, configure, flush, incident, isolate, log, metrics, restart, rollout, scale, state, traffic, types,
 };
 use super::bindings::rule::RulePre;
 use super::bindings::verifying::VerifyingPlaybookPre;
@@ -193,7 +193,7 @@ impl Host {
             let refuse =
                 |why: String| LoadError::UnknownImport { file: file.to_owned(), import: shown(import, 120), why };
             let (interface, version) = import.split_once('@').unwrap_or((import, ""));
-            let capability = ActionKind::ALL.into_iter().find(|k| interface == format!("suture:{k}/{k}"));
+            let capability = capability_of(interface);
             let is_plain =
                 ["types", "incident", "metrics", "log"].iter().any(|n| interface == format!("suture:{n}/{n}"));
             match capability {
@@ -212,7 +212,8 @@ impl Host {
                     continue;
                 }
                 None => {
-                    let known = "suture:incident, metrics, state, log, scale, restart, traffic, isolate and cache";
+                    let known = "suture:incident, metrics, state, log, scale, restart, rollout, traffic, isolate, cache, \
+                                 configure and flush";
                     return Err(refuse(format!("this host does not have; it has {known}")));
                 }
             }
@@ -243,6 +244,14 @@ impl Host {
             interface: format!("{wanted}@{VERSION}"),
             hint: if version_of(other).is_some() { hint.to_owned() } else { String::new() },
         })
+    }
+}
+
+/// The kind of action that this interface lets a component do. A rollout restarts every instance, and is granted as that.
+fn capability_of(interface: &str) -> Option<ActionKind> {
+    match interface {
+        "suture:rollout/rollout" => Some(ActionKind::Restart),
+        other => ActionKind::ALL.into_iter().find(|kind| other == format!("suture:{kind}/{kind}")),
     }
 }
 
@@ -277,6 +286,9 @@ fn linker(ticking: &Ticking, acting: bool) -> wasmtime::Result<Linker<RunState>>
         traffic::traffic::add_to_linker::<_, Own>(&mut linker, |s| s)?;
         isolate::isolate::add_to_linker::<_, Own>(&mut linker, |s| s)?;
         cache::cache::add_to_linker::<_, Own>(&mut linker, |s| s)?;
+        rollout::rollout::add_to_linker::<_, Own>(&mut linker, |s| s)?;
+        configure::configure::add_to_linker::<_, Own>(&mut linker, |s| s)?;
+        flush::flush::add_to_linker::<_, Own>(&mut linker, |s| s)?;
         state::state::add_to_linker::<_, Own>(&mut linker, |s| s)?;
     }
     wasi::add_to_linker(&mut linker)?;
@@ -330,7 +342,7 @@ impl Playbook {
         &self.imports.wants
     }
 
-    /// Everything that it imports, with versions: `suture:scale/scale@1.0.0`.
+    /// Everything that it imports, with versions: `suture:scale/scale@1.1.0`.
     #[must_use]
     pub fn imports(&self) -> &[String] {
         &self.imports.names

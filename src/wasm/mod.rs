@@ -33,6 +33,7 @@ use tokio::sync::Notify;
 pub use catalog::{Catalog, Component, ComponentFile, read_folder, stock, stock_components, stock_named};
 pub use describe::{ArgError, Description, Param, ParamKind, is_a_name};
 pub use error::LoadError;
+pub use host::LOOKS;
 pub use limits::Limits;
 pub use load::{Host, Playbook, Rule};
 pub use run::{Ran, RunError};

@@ -29,7 +29,7 @@ fn a_new_rust_playbook_builds_and_passes_as_it_is() {
     kit(dir, &["build", "one-more"]).expect(0, &["one-more/one-more.wasm", "sha256"]);
     kit(dir, &["test", "one-more"]).expect(0, &["pass adds-one", "2 cases, all pass"]);
     kit(dir, &["inspect", "one-more/one-more.wasm"])
-        .expect(0, &["one-more", "mutate", "suture:scale/scale@1.0.0", "[[grant]]", "[plugins.pins]", "wit 1.0.0"]);
+        .expect(0, &["one-more", "mutate", "suture:scale/scale@1.1.0", "[[grant]]", "[plugins.pins]", "wit 1.1.0"]);
     kit(dir, &["run", "--dry", "one-more/one-more.wasm", "by=3"])
         .expect(0, &["local:shop workers 2 -> 5", "scale.set-replicas", "units of work"]);
     kit(dir, &["fuzz", "one-more/one-more.wasm", "--runs", "50", "--seed", "1"]).expect(0, &["nothing found"]);

@@ -63,6 +63,26 @@ impl Rig {
         rig
     }
 
+    /// A daemon whose service is healed by another target, which these tables define; every playbook may do everything there.
+    /// It is ill by the page, and well by the page; who asks for a plan may approve it.
+    pub fn healed_by(target: &str, tables: &str, env: Vec<(String, String)>) -> Self {
+        let ways = Ways { mode: "approve", cooldown: "1ms", outlive: false };
+        let mut rig = Self::new(ways);
+        rig.env = env;
+        let all = "[\"scale\", \"restart\", \"traffic\", \"isolate\", \"cache\", \"configure\", \"flush\"]";
+        rig.write(|config| {
+            let until = config.find("[[target]]").unwrap();
+            let own = config[..until].replace("local:shop", target).replace("deadline = \"20s\"", "deadline = \"4s\"");
+            // A rule would fill the room with proposals of its own.
+            let own = own.replace("mode = \"approve\"", "mode = \"approve\"\nrules = []");
+            format!(
+                "{own}\n{tables}\n[[grant]]\nplaybook = \"*\"\ntargets = [\"{target}\"]\nallow = {all}\n\
+                 settings = [\"*\"]\nprefixes = [\"page:\"]\n"
+            )
+        });
+        rig
+    }
+
     /// Changes the config; the next life has it.
     pub fn write(&self, change: impl FnOnce(String) -> String) {
         let path = self.dir.path().join("suture.toml");

@@ -5,7 +5,7 @@ use std::fmt;
 /// What was not allowed, and what an operator would write to allow it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
-    /// `scale`, `restart`, `traffic`, `isolate` or `cache`.
+    /// `scale`, `restart`, `traffic`, `isolate`, `cache`, `configure` or `flush`.
     pub capability: String,
     /// The target, `kind:name`.
     pub target: String,

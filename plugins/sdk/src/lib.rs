@@ -45,7 +45,7 @@
 //! | say what a playbook is and what it can be told | [`description`], [`Param`] |
 //! | read arguments | [`Args`] |
 //! | see what is wrong | [`incident`], [`metric`], [`metrics`], [`metrics_by_instance`], [`sick_instance`] |
-//! | find what to act on | [`find_target`], [`find_in_targets`], [`only_target`], [`all_targets`] |
+//! | find what to act on | [`find_target`], [`find_in_targets`], [`target_that`], [`only_target`], [`all_targets`] |
 //! | look and act | the methods of [`Target`] and [`TargetState`] |
 //! | give up | [`not_applicable`], [`wrong_argument`], [`failed`], [`Otherwise`] |
 //! | keep notes for the next run | [`note`], [`remember`], [`forget`] |
@@ -79,7 +79,7 @@ pub use describe::{Description, Param, ParamKind, description};
 pub use error::{Denial, Failure, HostError, Otherwise, failed, not_applicable, wrong_argument};
 pub use look::{
     all_targets, find_in_targets, find_target, incident, metric, metrics, metrics_by_instance, only_target,
-    sick_instance,
+    sick_instance, target_that,
 };
 pub use note::{debug, forget, info, note, remember, warn};
 pub use playbook::{Outcome, Playbook, Verifies};
@@ -94,6 +94,6 @@ pub mod prelude {
         Outcome, Param, Playbook, Proposal, Rule, RuleDescription, Severity, Target, TargetState, Trend, Verifies,
         all_targets, debug, description, failed, find_in_targets, find_target, forget, incident, info, metric, metrics,
         metrics_by_instance, not_applicable, note, only_target, proposal, remember, rule_description, sick_instance,
-        warn, wrong_argument,
+        target_that, warn, wrong_argument,
     };
 }

@@ -65,6 +65,19 @@ pub fn find_in_targets<T>(
     Ok(None)
 }
 
+/// The first target of which something is true that its state does not say: `target_that(Target::rolls_out)?`.
+///
+/// # Errors
+/// When a target cannot be looked at.
+pub fn target_that(pleases: impl Fn(&Target) -> Result<bool, HostError>) -> Result<Option<Target>, HostError> {
+    for target in all_targets() {
+        if pleases(&target)? {
+            return Ok(Some(target));
+        }
+    }
+    Ok(None)
+}
+
 /// The instance that a playbook is to act on: the one named by an argument, else one that does not answer, else the
 /// one that stands out in the metric most responsible. `None` when nothing points at an instance of this target.
 #[must_use]

@@ -1,5 +1,6 @@
 //! What can be done to a target, as methods. Each is one capability: what is not called is not imported.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::{HostError, TargetState, host};
@@ -37,7 +38,8 @@ impl Target {
         host::set_replicas(&self.0, to)
     }
 
-    /// Ends one instance and starts it afresh under the same name. What it held in memory is lost: cannot be undone.
+    /// Ends one instance and starts it afresh. What it held in memory is lost: cannot be undone. On platforms that give
+    /// each instance a new name (pods of a Deployment) the old name is gone afterwards, so do not act on it again.
     pub fn restart(&self, instance: &str) -> Result<String, HostError> {
         host::restart_instance(&self.0, instance)
     }
@@ -62,6 +64,39 @@ impl Target {
     /// Lets cached answers live this many milliseconds. Can be undone.
     pub fn cache_for_ms(&self, ttl_ms: u64) -> Result<String, HostError> {
         host::set_ttl(&self.0, ttl_ms)
+    }
+
+    /// Can its platform replace all instances, a few at a time? Looks at it, and changes nothing.
+    pub fn rolls_out(&self) -> Result<bool, HostError> {
+        host::rolls_out(&self.0)
+    }
+
+    /// Has its platform replace all instances, a few at a time, where it [can](Self::rolls_out). Needs the grant of
+    /// `restart`; cannot be undone.
+    pub fn roll_out(&self) -> Result<String, HostError> {
+        host::roll_out(&self.0)
+    }
+
+    /// What can be set and what it is set to, in the platform's own notation, empty where it is unset; in a dry run with
+    /// the changes asked for so far. Looks at it, and changes nothing.
+    pub fn settings(&self) -> Result<BTreeMap<String, String>, HostError> {
+        Ok(host::settings(&self.0)?.into_iter().collect())
+    }
+
+    /// Gives one of its [settings](Self::settings) another value: one line of at most 256 bytes. Can be undone.
+    pub fn configure(&self, setting: &str, value: &str) -> Result<String, HostError> {
+        host::set_setting(&self.0, setting, value)
+    }
+
+    /// Does it store entries under keys? Looks at it, and changes nothing.
+    pub fn stores_entries(&self) -> Result<bool, HostError> {
+        host::stores_entries(&self.0)
+    }
+
+    /// Throws away the entries whose keys begin with `prefix`, taken as it is, without wildcards; it cannot be empty. Two
+    /// people have to approve; cannot be undone.
+    pub fn flush(&self, prefix: &str) -> Result<String, HostError> {
+        host::flush_by_prefix(&self.0, prefix)
     }
 }
 

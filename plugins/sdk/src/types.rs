@@ -111,7 +111,8 @@ pub struct Instance {
     pub isolated: bool,
     /// Its part of the traffic relative to the others: 100 is usual, 0 to 1000.
     pub weight: u32,
-    /// Counted up by each restart.
+    /// Counted up by each restart; where the platform does not count, since when it has run, in seconds since the Unix
+    /// epoch.
     pub generation: u64,
 }
 

@@ -1,8 +1,8 @@
 // Adds instances to a service that has too much to do.
 
-import { targets } from "suture:incident/incident@1.0.0";
-import { write } from "suture:log/log@1.0.0";
-import { setReplicas } from "suture:scale/scale@1.0.0";
+import { targets } from "suture:incident/incident@1.1.0";
+import { write } from "suture:log/log@1.1.0";
+import { setReplicas } from "suture:scale/scale@1.1.0";
 
 export const remedy = {
   // What the playbook is. The host checks arguments against the parameters before `remediate` sees them.

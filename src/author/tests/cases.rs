@@ -33,6 +33,20 @@ fn instances_are_as_many_as_written_down() {
 }
 
 #[test]
+fn a_target_can_be_one_of_a_platform() {
+    let case = case(
+        "[[target]]\nname = \"k8s:prod/deployment/web\"\nrollout = 0\nrenames = true\nstores_entries = true\n\
+         settings = { mode = \"\" }\nautoscaler = { min = 2, max = 9 }\n",
+    );
+    let (_, state) = case.targets().remove(0);
+    assert_eq!((state.rollout, state.renames, state.stores_entries), (Some(0), true, true));
+    assert_eq!(state.settings.get("mode").map(String::as_str), Some(""));
+    let scaler = state.autoscaler.clone().unwrap();
+    assert_eq!((scaler.name.as_str(), scaler.min, scaler.max), ("an autoscaler", 2, 9));
+    assert_eq!(self::case(&case.to_toml("")), case);
+}
+
+#[test]
 fn every_problem_in_one_pass_with_its_line() {
     let found = problems(
         "sumary = \"x\"\n[incident]\nrisk = 185.0\nseverity = \"awful\"\n[[target]]\nname = \"lokal:shop\"\nmin = 5\nmax = 2\n\
@@ -68,7 +82,16 @@ fn what_is_no_number_and_what_is_there_twice() {
 
 #[test]
 fn broken_files_are_told_and_never_panic() {
-    for text in ["[", "a = ", "incident = 1", "target = 1", "\u{0}", "[[incident]]", "[[incident.driver]]\nshare = 1"] {
+    for text in [
+        "[",
+        "a = ",
+        "[[target]]\nname = \"local:a\"\nsettings = { a = 1 }",
+        "incident = 1",
+        "target = 1",
+        "\u{0}",
+        "[[incident]]",
+        "[[incident.driver]]\nshare = 1",
+    ] {
         assert!(!problems(text).is_empty(), "{text}");
     }
     let missing = Case::load(std::path::Path::new("no/such.toml")).unwrap_err().to_string();

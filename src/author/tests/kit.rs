@@ -1,7 +1,9 @@
 //! Trials, verdicts, inspecting, and new folders.
 
 use super::*;
+use crate::author::world::OnlyPlan;
 use crate::model::{Effect, Role};
+use crate::wasm::World;
 
 async fn tried(name: &str, text: &str) -> (Component, Case, Trial) {
     let (component, case) = (stock(name).await, case(text));
@@ -62,6 +64,42 @@ async fn a_denial_and_a_failing_platform_end_the_plan() {
 }
 
 #[tokio::test]
+async fn platforms_fail_in_the_new_calls_too() {
+    let target = "[[target]]\nname = \"asg:web\"\nrollout = 0\nstores_entries = true\nsettings = { a = \"1\" }\n";
+    for (name, call, given) in [
+        ("rolling-restart", "rollout.roll-out", ""),
+        ("tune", "configure.set", "[args]\nsetting = \"a\"\nvalue = \"2\"\n"),
+        ("flush-cache", "flush.by-prefix", "[args]\nprefix = \"a\"\n"),
+        ("tune", "incident.target.state", "[args]\nsetting = \"a\"\nvalue = \"2\"\n"),
+    ] {
+        let fail = format!("[[fail]]\ncall = \"{call}\"\nerror = \"timed-out\"\n");
+        let (_, _, trial) = tried(name, &format!("{target}{fail}{given}")).await;
+        assert_eq!(trial.error(), Some("timed out: no answer from asg:web in time"), "{name}: {call}");
+    }
+}
+
+#[tokio::test]
+async fn in_the_real_run_of_a_case_pods_come_back_under_other_names() {
+    let text = "[[target]]\nname = \"k8s:prod/deployment/web\"\nrenames = true\n[args]\nall = \"true\"\n";
+    let (component, case, trial) = tried("restart-service", text).await;
+    component.check_again(&case, &trial).await.unwrap();
+    let (mut world, _) = OnlyPlan::new(&case, &trial.steps);
+    world.act(trial.steps[0].action.clone()).await.unwrap();
+    let state = world.observe(trial.steps[0].action.target()).await.unwrap();
+    let names: Vec<_> = state.instances.iter().map(|i| i.name.as_str()).collect();
+    assert_eq!(names, ["web-1-again", "web-2"]);
+}
+
+#[tokio::test]
+async fn what_a_grant_has_to_name_stands_in_it() {
+    for (name, line) in [("tune", "settings = ["), ("flush-cache", "prefixes = [")] {
+        let found = inspect(&host(), std::path::Path::new(name)).await.unwrap();
+        assert!(found.grant.contains(line), "{}", found.grant);
+        assert!(found.grant.parse::<toml::Table>().is_ok(), "{}", found.grant);
+    }
+}
+
+#[tokio::test]
 async fn rules_are_tested_by_their_proposals() {
     let text = "[[incident.driver]]\nmetric = \"pool_waiters\"\nshare = 0.9\nvalue = 80.0\nnormal = 1.0\nhigh = 3.0\n\
                 trend = \"rising\"\n[metrics]\npool_waiters = 80.0\n[expect]\nproposals = [\"nothing\"]\n";
@@ -77,7 +115,7 @@ async fn rules_are_tested_by_their_proposals() {
 #[tokio::test]
 async fn a_component_is_known_by_its_imports() {
     let found = inspect(&host(), std::path::Path::new("restart-service")).await.unwrap();
-    assert_eq!((found.effect, found.role, found.wit.as_str()), (Effect::Destructive, Role::Playbook, "1.0.0"));
+    assert_eq!((found.effect, found.role, found.wit.as_str()), (Effect::Destructive, Role::Playbook, "1.1.0"));
     assert!(found.grant.contains("allow = [\"restart\"]") && !found.grant.contains("max_delta"), "{}", found.grant);
     let grants: toml::Table = found.grant.parse().unwrap();
     assert!(grants.contains_key("grant"));
@@ -99,6 +137,12 @@ fn a_new_folder_is_whole_and_never_overwrites() {
         assert_eq!(build::lang_of(&made).unwrap(), lang);
         let again = scaffold(&name, lang, dir.path()).unwrap_err();
         assert!(again.is_usage() && again.to_string().contains("is there already"), "{again}");
+        if lang != Lang::Rust {
+            // What it imports is there, in the version that it names.
+            let mut resolve = wit_parser::Resolve::default();
+            let (package, _) = resolve.push_dir(made.join("wit")).unwrap();
+            resolve.select_world(&[package], Some("this-playbook")).unwrap();
+        }
         for case in std::fs::read_dir(made.join("cases")).unwrap() {
             Case::load(&case.unwrap().path()).unwrap_or_else(|e| panic!("{e}"));
         }

@@ -261,7 +261,12 @@ pub const COMMANDS: &[CommandHelp] = &[
         "can me restart shop",
         &[
             word("who", "me, a mention, or an id like slack:U024BE7LH", Some(Slot::Person), "me"),
-            word("what", "a command, or scale, restart, traffic, isolate, cache", Some(Slot::Ability), "restart"),
+            word(
+                "what",
+                "a command, or scale, restart, traffic, isolate, cache, configure, flush",
+                Some(Slot::Ability),
+                "restart",
+            ),
             SERVICE,
         ],
     ),

@@ -49,7 +49,10 @@ pub(in crate::config) fn grant(findings: &mut Findings<'_>, section: &Section<'_
                     &format!("target \"{}\" {why}", value(glob)),
                     "write a target, or a glob like \"local:*\"",
                 );
-            } else if names.targets_are_known && !names.targets.iter().any(|(id, _)| matches(glob, &id.to_string())) {
+            } else if names.targets_are_known
+                && !(names.will_find && glob.starts_with("k8s:"))
+                && !names.targets.iter().any(|(id, _)| matches(glob, &id.to_string()))
+            {
                 let known: Vec<_> = names.targets.iter().map(|(id, _)| id.to_string()).collect();
                 let known: Vec<_> = known.iter().map(String::as_str).collect();
                 let help = if known.is_empty() {

@@ -46,6 +46,8 @@ pub(super) struct Names {
     pub(super) targets_are_known: bool,
     /// False when a grant is wrong: then nobody is told that a playbook has none.
     pub(super) grants_are_known: bool,
+    /// There are `k8s:` targets that nobody can name yet.
+    pub(super) will_find: bool,
     services: BTreeMap<String, Range<usize>>,
     used_targets: BTreeSet<TargetId>,
     listening: Vec<(SocketAddr, TargetId)>,
@@ -65,10 +67,25 @@ impl Names {
             rules: with_folder(known.rules.as_ref(), plugins.rules_dir.as_deref()),
             targets: Vec::new(),
             targets_are_known: true,
+            will_find: false,
             grants_are_known: true,
             services: BTreeMap::new(),
             used_targets: BTreeSet::new(),
             listening: Vec::new(),
+        }
+    }
+}
+
+impl Names {
+    /// Takes up the targets of a service that need no table.
+    pub(super) fn imply(&mut self, service: &Node<'_>) {
+        let targets = service.get_ref().as_table().and_then(|table| table.get("targets"));
+        for target in targets.and_then(|node| node.get_ref().as_array()).into_iter().flatten() {
+            let id = target.get_ref().as_str().and_then(|text| text.parse::<TargetId>().ok());
+            let Some(id) = id.filter(|id| TargetConfig::implied(id).is_some()) else { continue };
+            if !self.targets.iter().any(|(known, _)| *known == id) {
+                self.targets.push((id, target.span()));
+            }
         }
     }
 }

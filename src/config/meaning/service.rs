@@ -318,10 +318,12 @@ fn components(findings: &mut Findings<'_>, section: &Service<'_>, of: &str, name
 /// What a playbook of this name most likely does, for an example of a grant.
 fn usual_kind(playbook: &str) -> ActionKind {
     match playbook {
-        "restart-service" => ActionKind::Restart,
+        "restart-service" | "rolling-restart" => ActionKind::Restart,
         "shed-load" => ActionKind::Isolate,
         "rebalance" => ActionKind::Traffic,
         "cache-aggressively" => ActionKind::Cache,
+        "tune" => ActionKind::Configure,
+        "flush-cache" => ActionKind::Flush,
         _ => ActionKind::Scale,
     }
 }

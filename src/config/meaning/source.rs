@@ -148,7 +148,9 @@ pub(in crate::config) fn cloudwatch_source(findings: &mut Findings<'_>, section:
             let message = format!("metric `{}` needs a `namespace` and a `metric`", value(name));
             findings.error(section.at_key(&["metric"], name), &message, help);
         }
-        if m.period.is_some_and(|period| period == 0 || period % 60 != 0 && ![1, 5, 10, 20, 30].contains(&period)) {
+        if m.period
+            .is_some_and(|period| period == 0 || !period.is_multiple_of(60) && ![1, 5, 10, 20, 30].contains(&period))
+        {
             let message = format!("`period` of `{}` is none that CloudWatch has", value(name));
             let help = "write 1, 5, 10, 20, 30 or a multiple of 60 seconds";
             findings.error(section.at(&format!("metric.{name}.period")), &message, help);

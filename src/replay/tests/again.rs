@@ -25,6 +25,9 @@ async fn every_stock_playbook_does_the_same_again() {
         ("shed-load", args(&[("instance", "shop-2")]), shop_of(2)),
         ("rebalance", args(&[("instance", "shop-2")]), shop_of(2)),
         ("cache-aggressively", args(&[]), shop_of(2)),
+        ("rolling-restart", args(&[]), TargetState { rollout: Some(0), ..shop_of(2) }),
+        ("tune", args(&[("setting", "maxmemory"), ("value", "1")]), configurable()),
+        ("flush-cache", args(&[("prefix", "shop:")]), TargetState { stores_entries: true, ..shop_of(2) }),
     ] {
         let replay = replayed(&healed_by(name, given, state).await).await;
         assert_eq!((replay.ended(), replay.executions.len()), (Ended::Identical, 3), "{replay}");
@@ -33,6 +36,31 @@ async fn every_stock_playbook_does_the_same_again() {
         assert!(replay.checks.len() >= 5 && replay.unrecorded.is_empty(), "{replay}");
         assert!(replay.to_string().ends_with("identical") && replay.to_string().contains("SHA-256"), "{replay}");
     }
+}
+
+/// A shop with a setting.
+fn configurable() -> TargetState {
+    TargetState { settings: BTreeMap::from([("maxmemory".to_owned(), "0".to_owned())]), ..shop_of(2) }
+}
+
+#[tokio::test]
+async fn a_changed_setting_shows_at_the_call_that_it_leads_to() {
+    let given = args(&[("setting", "maxmemory"), ("value", "1")]);
+    let mut events = healed_by("tune", given, configurable()).await;
+    let dry = &mut transcripts(&mut events)[1];
+    assert_eq!(dry.calls[1].call, "configure.settings");
+    dry.calls[1].output["ok"]["settings"]["maxmemory"] = json!("1");
+    let replay = replayed(&events).await;
+    assert_eq!(difference(&replay).place, "call 3 (configure.set), what is called", "{replay}");
+}
+
+#[tokio::test]
+async fn a_look_of_another_name_is_another_call() {
+    let given = args(&[("setting", "maxmemory"), ("value", "1")]);
+    let mut events = healed_by("tune", given, configurable()).await;
+    transcripts(&mut events)[1].calls[1].call = "incident.target.state".to_owned();
+    let replay = replayed(&events).await;
+    assert_eq!(difference(&replay).place, "call 2 (incident.target.state), what is called", "{replay}");
 }
 
 #[tokio::test]
@@ -257,7 +285,7 @@ async fn an_old_ledger_without_transcripts_is_no_failure() {
 fn with_a_check() -> Vec<u8> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(root.join("tests/fixtures/hostile/harmless.wat")).unwrap();
-    let verify = r#"(func (export "suture:plugin/check@1.0.0#verify") (param i32 i32) (result i32) (i32.const 128)))"#;
+    let verify = r#"(func (export "suture:plugin/check@1.1.0#verify") (param i32 i32) (result i32) (i32.const 128)))"#;
     let open = text.trim_end().strip_suffix(')').unwrap();
     let mut bytes = wat::parse_str(format!("{open}{verify}")).unwrap();
     let mut resolve = wit_parser::Resolve::default();

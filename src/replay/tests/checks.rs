@@ -93,6 +93,23 @@ async fn a_look_that_was_kept_and_not_told() {
 }
 
 #[tokio::test]
+async fn a_look_at_settings_is_a_look_that_was_kept_as_well() {
+    let state = TargetState { settings: BTreeMap::from([("maxmemory".to_owned(), "0".to_owned())]), ..shop_of(2) };
+    let given = args(&[("setting", "maxmemory"), ("value", "1")]);
+    let mut events = healed_by("tune", given, state.clone()).await;
+    let called = |state: &TargetState| {
+        let output = json!({ "ok": state });
+        let look = HostCall { call: "look".to_owned(), input: json!(shop()), output };
+        event(1_004, Some(3), Fact::HostCalled { calls: vec![look] })
+    };
+    events.insert(4, called(&state));
+    assert_eq!(replayed(&events).await.ended(), Ended::Identical);
+    events[4] = called(&shop_of(2));
+    let problem = only_problem(&events).await;
+    assert!(problem.contains("was told what was kept before each of its actions: look 1"), "{problem}");
+}
+
+#[tokio::test]
 async fn a_proposal_that_no_rule_made() {
     let mut events = two_steps().await;
     let Fact::Proposed { proposals, .. } = &mut events[1].fact else { panic!() };

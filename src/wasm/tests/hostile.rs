@@ -11,13 +11,24 @@ pub(super) fn component(name: &str, change: impl Fn(String) -> String) -> Vec<u8
 
 /// A fixture of one of the folders as a component of one of the worlds.
 pub(super) fn guest(folder: &str, name: &str, world: &str, change: impl Fn(String) -> String) -> Vec<u8> {
+    guest_of("next", folder, name, world, change)
+}
+
+/// The same, built for one of the versions of the contract.
+pub(super) fn guest_of(
+    version: &str,
+    folder: &str,
+    name: &str,
+    world: &str,
+    change: impl Fn(String) -> String,
+) -> Vec<u8> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let path = root.join("tests/fixtures").join(folder).join(format!("{name}.wat"));
     let mut bytes = wat::parse_str(change(std::fs::read_to_string(path).unwrap())).unwrap();
     let is_module = bytes.starts_with(b"\0asm\x01\0\0\0") && name != "core-module";
     if is_module {
         let mut resolve = wit_parser::Resolve::default();
-        let (package, _) = resolve.push_dir(root.join("wit/next")).unwrap();
+        let (package, _) = resolve.push_dir(root.join("wit").join(version)).unwrap();
         let (package, world) = match world {
             // Encoding drops what is not used: most are playbooks and nothing else.
             "playbook" => (resolve.push_file(root.join("tests/fixtures/hostile/wasi.wit")).unwrap(), "reaching"),
@@ -203,7 +214,7 @@ async fn what_wants_more_than_there_is_is_not_loaded() {
     let secrets = load_error("wants-secrets").await;
     assert!(secrets.starts_with("wants-secrets imports `acme:secrets/vault@1.0.0`, which this host"), "{secrets}");
     let version = load_error("other-version").await;
-    assert!(version.contains("`suture:scale/scale@9.0.0`, which this host has in version 1.0.0"), "{version}");
+    assert!(version.contains("`suture:scale/scale@9.0.0`, which this host has in version 1.1.0"), "{version}");
 }
 
 #[tokio::test]
@@ -211,7 +222,7 @@ async fn what_is_of_another_shape_is_not_loaded() {
     assert!(matches!(load("other-types").await, Err(LoadError::OtherContract { .. })));
     assert!(matches!(load("other-exports").await, Err(LoadError::OtherContract { .. })));
     let nothing = load_error("offers-nothing").await;
-    assert_eq!(nothing, "offers-nothing does not export `suture:plugin/remedy@1.0.0`");
+    assert_eq!(nothing, "offers-nothing does not export `suture:plugin/remedy@1.1.0`");
     let module = load_error("core-module").await;
     assert!(module.starts_with("core-module is a core Wasm module, not a component: turn it into one"), "{module}");
     let garbage = host().load_playbook("garbage", b"garbage".to_vec()).await.unwrap_err();
@@ -229,5 +240,5 @@ async fn a_playbook_is_no_rule_and_a_rule_may_not_act() {
     let as_rule = host().load_rule("harmless", component("harmless", |wat| wat)).await.unwrap_err().to_string();
     assert!(as_rule.ends_with("it is a playbook, and belongs in the folder of playbooks"), "{as_rule}");
     let acting = host().load_rule("x", component("forges-a-handle", |wat| wat)).await.unwrap_err().to_string();
-    assert!(acting.contains("`suture:scale/scale@1.0.0`, which a rule may not"), "{acting}");
+    assert!(acting.contains("`suture:scale/scale@1.1.0`, which a rule may not"), "{acting}");
 }

@@ -21,10 +21,20 @@ async fn plan(playbook: &str, given: &[(&str, &str)], state: TargetState) -> Res
 }
 
 #[tokio::test]
-async fn there_are_five_playbooks_and_a_rule() {
+async fn there_are_eight_playbooks_and_a_rule() {
     let catalog = catalog().await;
     let names: Vec<_> = catalog.playbooks().map(Playbook::name).collect();
-    assert_eq!(names, ["cache-aggressively", "rebalance", "restart-service", "scale-out", "shed-load"]);
+    let expected = [
+        "cache-aggressively",
+        "flush-cache",
+        "rebalance",
+        "restart-service",
+        "rolling-restart",
+        "scale-out",
+        "shed-load",
+        "tune",
+    ];
+    assert_eq!(names, expected);
     assert_eq!(catalog.rules().map(Rule::name).collect::<Vec<_>>(), ["stock"]);
 }
 
@@ -33,7 +43,10 @@ async fn each_can_do_only_what_it_is_for() {
     let catalog = catalog().await;
     for (name, wants) in [
         ("cache-aggressively", vec![ActionKind::Cache]),
+        ("flush-cache", vec![ActionKind::Flush]),
         ("rebalance", vec![ActionKind::Traffic]),
+        ("rolling-restart", vec![ActionKind::Restart]),
+        ("tune", vec![ActionKind::Configure]),
         ("restart-service", vec![ActionKind::Restart]),
         ("scale-out", vec![ActionKind::Scale]),
         ("shed-load", vec![ActionKind::Scale, ActionKind::Isolate]),
@@ -47,15 +60,18 @@ async fn each_can_do_only_what_it_is_for() {
 
 #[test]
 fn a_component_imports_only_what_it_uses() {
-    let looks = ["suture:types/types@1.0.0", "suture:incident/incident@1.0.0"];
+    let looks = ["suture:types/types@1.1.0", "suture:incident/incident@1.1.0"];
     for (_, name, bytes) in crate::wasm::catalog::STOCK {
         let acts: &[&str] = match *name {
-            "cache-aggressively" => &["suture:cache/cache@1.0.0"],
-            "rebalance" => &["suture:metrics/metrics@1.0.0", "suture:traffic/traffic@1.0.0"],
-            "restart-service" => &["suture:restart/restart@1.0.0"],
-            "scale-out" => &["suture:scale/scale@1.0.0"],
-            "shed-load" => &["suture:isolate/isolate@1.0.0", "suture:scale/scale@1.0.0"],
-            "stock" => &["suture:metrics/metrics@1.0.0"],
+            "cache-aggressively" => &["suture:cache/cache@1.1.0"],
+            "flush-cache" => &["suture:flush/flush@1.1.0"],
+            "rolling-restart" => &["suture:rollout/rollout@1.1.0"],
+            "tune" => &["suture:configure/configure@1.1.0"],
+            "rebalance" => &["suture:metrics/metrics@1.1.0", "suture:traffic/traffic@1.1.0"],
+            "restart-service" => &["suture:restart/restart@1.1.0"],
+            "scale-out" => &["suture:scale/scale@1.1.0"],
+            "shed-load" => &["suture:isolate/isolate@1.1.0", "suture:scale/scale@1.1.0"],
+            "stock" => &["suture:metrics/metrics@1.1.0"],
             _ => &[],
         };
         let wit_component::DecodedWasm::Component(resolve, world) = wit_component::decode(bytes).unwrap() else {
@@ -106,6 +122,76 @@ async fn cache_aggressively_caches_thirty_times_longer() {
     assert_eq!(diff, ["local:shop cache lifetime 2.0 s -> 1 min 00 s"]);
     let without = TargetState { cache_ttl_ms: None, ..shop_of(2) };
     assert!(matches!(plan("cache-aggressively", &[], without).await, Err(RunError::NotApplicable(_))));
+}
+
+#[tokio::test]
+async fn rolling_restart_rolls_out_what_can_be() {
+    let web = TargetState { rollout: Some(1_767_225_600), renames: true, ..shop_of(3) };
+    let line = "local:shop rollout (the last one since 2026-01-01T00:00:00.000Z)";
+    assert_eq!(plan("rolling-restart", &[], web).await.unwrap(), [line]);
+    assert!(matches!(plan("rolling-restart", &[], shop_of(3)).await, Err(RunError::NotApplicable(_))));
+}
+
+#[tokio::test]
+async fn tune_sets_one_setting() {
+    let settings = BTreeMap::from([("maxmemory".to_owned(), "0".to_owned()), ("mode".to_owned(), String::new())]);
+    let cache = TargetState { settings, ..shop_of(1) };
+    let set = plan("tune", &[("setting", "maxmemory"), ("value", "512")], cache.clone()).await.unwrap();
+    assert_eq!(set, ["local:shop maxmemory 0 -> 512"]);
+    let so_already = plan("tune", &[("setting", "mode"), ("value", "")], cache.clone()).await.unwrap_err();
+    assert_eq!(so_already.to_string(), "not applicable: mode of local:shop is unset already");
+    let unknown = plan("tune", &[("setting", "mod"), ("value", "")], cache).await.unwrap_err();
+    assert_eq!(unknown.to_string(), "not applicable: no target has a setting mod; there are: maxmemory, mode");
+}
+
+#[tokio::test]
+async fn flush_cache_throws_away_by_prefix_and_never_all() {
+    let cache = TargetState { stores_entries: true, ..shop_of(1) };
+    let flushed = plan("flush-cache", &[("prefix", "shop:")], cache.clone()).await.unwrap();
+    assert_eq!(flushed, ["local:shop entries shop:* kept -> thrown away"]);
+    for given in [&[("prefix", "")][..], &[]] {
+        assert!(matches!(plan("flush-cache", given, cache.clone()).await, Err(RunError::WrongArgument(_))));
+    }
+    assert!(matches!(plan("flush-cache", &[("prefix", "a")], shop_of(1)).await, Err(RunError::NotApplicable(_))));
+}
+
+/// Pods: named by their platform, counted by the time since when they run, scaled by way of an autoscaler.
+#[tokio::test]
+async fn pods_are_healed_as_workers_are() {
+    let mut pods = TargetState { renames: true, rollout: Some(0), ..shop_of(2) };
+    for (n, pod) in (0..).zip(&mut pods.instances) {
+        pod.name = ["shop-5d9f-q8mzt", "shop-5d9f-x7k2p"][n].to_owned();
+        pod.generation = 1_767_225_600 + n as u64;
+    }
+    let all = plan("restart-service", &[("all", "true")], pods.clone()).await.unwrap();
+    let since = "restart (runs since 2026-01-01T00:00:0";
+    let pod = |name: &str, n: u32| format!("local:shop/{name} {since}{n}.000Z)");
+    assert_eq!(all, [pod("shop-5d9f-q8mzt", 0), pod("shop-5d9f-x7k2p", 1)]);
+    let scaler = crate::model::Autoscaler { name: "HorizontalPodAutoscaler shop".to_owned(), min: 2, max: 6 };
+    pods.autoscaler = Some(scaler);
+    let scaled = plan("scale-out", &[], pods.clone()).await.unwrap();
+    assert_eq!(scaled, ["local:shop workers 2 to 6 -> 4 to 6"]);
+    let shed = plan("shed-load", &[("instance", "shop-5d9f-x7k2p")], pods).await.unwrap();
+    let isolated = "local:shop/shop-5d9f-x7k2p in traffic -> isolated";
+    assert_eq!(shed, ["local:shop workers 2 to 6 -> 3 to 6", isolated]);
+}
+
+#[tokio::test]
+async fn looks_at_settings_and_the_like_are_recorded_with_the_whole_state() {
+    let settings = BTreeMap::from([("maxmemory".to_owned(), "0".to_owned())]);
+    let cache = TargetState { settings, ..shop_of(1) };
+    let catalog = catalog().await;
+    let tune = catalog.playbook("tune").unwrap();
+    let given = args(&[("setting", "maxmemory"), ("value", "512")]);
+    let world = Box::new(FakeWorld::of(cache.clone()));
+    let ran = tune.remediate(incident(cache.clone()), &given, world, Limits::default().wall).await;
+    assert_eq!(ran.result.unwrap(), "set maxmemory of local:shop from 0 to 512");
+    let calls: Vec<_> = ran.calls.iter().map(|c| c.call.as_str()).collect();
+    assert_eq!(calls, ["incident.targets", "configure.settings", "configure.set", "incident.target.name"]);
+    assert_eq!(ran.calls[1].input, serde_json::json!({ "target": "local:shop" }));
+    assert_eq!(ran.calls[1].output, serde_json::json!({ "ok": cache }));
+    let input = serde_json::json!({ "target": "local:shop", "setting": "maxmemory", "value": "512" });
+    assert_eq!(ran.calls[2].input, input);
 }
 
 #[tokio::test]

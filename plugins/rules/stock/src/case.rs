@@ -12,8 +12,21 @@ pub struct Case {
     pub by_instance: Vec<InstanceMetrics>,
     /// What can be acted on.
     pub targets: Vec<TargetState>,
+    /// A platform that replaces all instances, a few at a time, takes care of some of them.
+    pub rolls_out: bool,
     /// What did not help already.
     pub tried: Vec<String>,
+}
+
+/// Does the platform of this target replace all its instances when it is told to? A rule cannot ask it, but these are the
+/// kinds of target that do. A playbook asks: it refuses where this guesses wrong, and the next proposal is tried.
+pub fn rolls_out(target: &str) -> bool {
+    let workload = |name: &str| name.contains("/deployment/") || name.contains("/statefulset/");
+    match target.split_once(':') {
+        Some(("k8s", name)) => workload(name),
+        Some((kind, _)) => kind == "asg",
+        None => false,
+    }
 }
 
 /// Where a metric is bad.

@@ -86,18 +86,22 @@ fn for_all(case: &Case, driver: &Driver, about: About) -> Vec<Proposal> {
     let what = in_words(driver);
     let grow = |why: &str| proposal("scale-out", format!("{what} on {all}: {why}")).with("by", 2);
     let cache = || proposal("cache-aggressively", format!("{what}: cached answers make less work."));
+    let worst = || {
+        let name = case.worst(&driver.metric)?;
+        let why = format!("{what} on {all}, most on {name}: a fresh process gives the memory back.");
+        Some(proposal("restart-service", why).with("instance", name))
+    };
     match about {
         About::Cpu => vec![grow("they have too much to do.")],
         About::Waiting | About::Latency => vec![grow("they have too much to do."), cache()],
         About::Cache => vec![cache()],
-        About::Memory => case
-            .worst(&driver.metric)
-            .map(|name| {
-                let why = format!("{what} on {all}, most on {name}: a fresh process gives the memory back.");
-                proposal("restart-service", why).with("instance", name)
-            })
-            .into_iter()
-            .collect(),
+        // All of them leak, so all of them have to go; only a platform does that without the service going, too.
+        About::Memory if driver.trend == Trend::Rising && n > 1 => {
+            let why =
+                format!("{what} on {all} and grows sample by sample, as a leak does: fresh processes give it back.");
+            [proposal("rolling-restart", why)].into_iter().chain(worst()).collect()
+        }
+        About::Memory => worst().into_iter().collect(),
         // Errors everywhere come from something behind the instances, or from load, which other metrics show; and who
         // is down was said first.
         About::Errors | About::Up => Vec::new(),
@@ -109,6 +113,7 @@ fn can_help(case: &Case, proposal: &Proposal) -> bool {
     match proposal.playbook.as_str() {
         "scale-out" => case.can_grow(),
         "cache-aggressively" => case.has_cache(),
+        "rolling-restart" => case.rolls_out,
         "shed-load" => case.can_grow() || case.serving() > 1,
         "rebalance" => case.serving() > 1,
         _ => true,

@@ -18,13 +18,19 @@ impl Rule for Stock {
 
     fn propose() -> Vec<Proposal> {
         let incident = incident();
-        let targets: Vec<_> = all_targets().iter().filter_map(|target| target.state().ok()).collect();
+        let all = all_targets();
+        let targets: Vec<_> = all.iter().filter_map(|target| target.state().ok()).collect();
         // A host that is only watched: there is nothing to act on, so nothing to look at.
         if targets.is_empty() {
             return Vec::new();
         }
-        let case =
-            Case { drivers: incident.drivers, by_instance: metrics_by_instance(), targets, tried: incident.tried };
+        let case = Case {
+            drivers: incident.drivers,
+            by_instance: metrics_by_instance(),
+            targets,
+            rolls_out: all.iter().any(|target| case::rolls_out(&target.name())),
+            tried: incident.tried,
+        };
         judge::proposals(&case)
     }
 }

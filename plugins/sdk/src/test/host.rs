@@ -4,21 +4,27 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::action::Action;
-use super::world::{Last, World};
+use super::world::{Last, TestTarget, World};
 use crate::note::Level;
 use crate::{Denial, HostError, Incident, InstanceMetrics, Metric, TargetState};
 
 /// The kinds of action, each a capability of its own.
-pub(super) const ACTIONS: [&str; 5] = ["scale", "restart", "traffic", "isolate", "cache"];
+pub(super) const ACTIONS: [&str; 7] = ["scale", "restart", "traffic", "isolate", "cache", "configure", "flush"];
 
 /// The functions that can answer with an error.
-pub(super) const CAN_FAIL: [&str; 7] = [
+pub(super) const CAN_FAIL: [&str; 13] = [
     "incident.target.state",
     "scale.set-replicas",
     "restart.restart-instance",
     "traffic.set-weights",
     "isolate.set-isolated",
     "cache.set-ttl",
+    "rollout.rolls-out",
+    "rollout.roll-out",
+    "configure.settings",
+    "configure.set",
+    "flush.stores-entries",
+    "flush.by-prefix",
     "state.set",
 ];
 
@@ -28,6 +34,7 @@ const MAX_CALLS: usize = 200;
 const NOTE_BYTES: usize = 16 << 10;
 const KEY: usize = 64;
 const NAME: usize = 253;
+const VALUE: usize = 256;
 const SENTENCE: usize = 500;
 
 thread_local! {
@@ -39,7 +46,7 @@ struct Run {
     world: World,
     may_act: bool,
     /// Targets as they would be by now, in the world's order.
-    targets: Vec<(String, TargetState)>,
+    targets: Vec<TestTarget>,
     steps: Vec<String>,
     refused: Option<HostError>,
     notes: BTreeMap<String, String>,
@@ -110,21 +117,21 @@ impl Run {
     }
 
     fn plan(&mut self, target: &Handle, action: &Action) -> Result<String, HostError> {
-        let (name, state) = &mut self.targets[target.0];
+        let target = &mut self.targets[target.0];
         if self.steps.len() >= MAX_ACTIONS {
             return Err(HostError::OverBudget(format!("a plan has at most {MAX_ACTIONS} actions")));
         }
         let capability = action.capability();
         if self.world.denied.contains(capability) {
-            return Err(denied(capability, name, "this world has no grant for it"));
+            return Err(denied(capability, &target.name, "this world has no grant for it"));
         }
-        let change = action.change(name, state).map_err(HostError::Conflict)?;
-        if action.is_done(state) {
+        let change = action.change(target).map_err(HostError::Conflict)?;
+        if action.is_done(target) {
             return Ok(format!("{} is {} already", change.subject, change.before));
         }
-        self.steps.push(change.line());
-        action.simulate(state);
-        Ok(action.receipt(name))
+        self.steps.push(change.line);
+        action.simulate(target);
+        Ok(action.receipt(&target.name))
     }
 }
 
@@ -137,7 +144,7 @@ fn act(call_name: &'static str, target: &Handle, action: Result<Action, HostErro
     call(call_name, |run| {
         let action = action?;
         if !run.may_act {
-            let (capability, target) = (action.capability(), &run.targets[target.0].0);
+            let (capability, target) = (action.capability(), &run.targets[target.0].name);
             return Err(denied(capability, target, "rules only propose; let a playbook do it"));
         }
         let answer = match run.failure() {
@@ -159,9 +166,40 @@ fn instance_name(name: &str) -> Result<String, HostError> {
     Ok(name.to_owned())
 }
 
+/// A setting and its value, if they can be some at all.
+fn setting(name: &str, value: &str) -> Result<Action, HostError> {
+    if name.is_empty() || name.len() > NAME || !is_plain(name) {
+        return Err(HostError::NotFound(format!("no setting can be called `{}`", shown(name, 80))));
+    }
+    if value.len() > VALUE || !is_plain(value) {
+        let why = format!("a value of `{}` is one line of at most {VALUE} bytes", shown(name, 80));
+        return Err(HostError::Conflict(why));
+    }
+    Ok(Action::Configure(name.to_owned(), value.to_owned()))
+}
+
+/// A prefix of keys, if it can be one at all.
+fn prefix_of_keys(prefix: &str) -> Result<Action, HostError> {
+    if prefix.is_empty() || prefix.len() > NAME || !is_plain(prefix) {
+        let shown = shown(prefix, 80);
+        return Err(HostError::Conflict(format!("`{shown}` cannot be a prefix: it is one line of 1 to {NAME} bytes")));
+    }
+    Ok(Action::Flush(prefix.to_owned()))
+}
+
+/// Is it one line that reads as what it is? No control characters, and none that reorder what is around them.
+fn is_plain(text: &str) -> bool {
+    !text.chars().any(|c| c.is_control() || reorders(c))
+}
+
+fn reorders(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// A text as the host shows it: one line, no control characters, at most `max` characters.
 fn shown(text: &str, max: usize) -> String {
-    let mut line: String = text.chars().take(max).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let plain = |c: char| if c.is_control() || reorders(c) { ' ' } else { c };
+    let mut line: String = text.chars().take(max).map(plain).collect();
     if text.chars().nth(max).is_some() {
         line.push_str("...");
     }
@@ -173,17 +211,21 @@ pub struct Handle(usize);
 
 impl Handle {
     pub(crate) fn name(&self) -> String {
-        call("incident.target.name", |run| run.targets[self.0].0.clone())
+        call("incident.target.name", |run| run.targets[self.0].name.clone())
     }
 
     pub(crate) fn kind(&self) -> String {
-        call("incident.target.kind", |run| run.targets[self.0].0.split(':').next().unwrap_or_default().to_owned())
+        call("incident.target.kind", |run| run.targets[self.0].name.split(':').next().unwrap_or_default().to_owned())
     }
 
     pub(crate) fn state(&self) -> Result<TargetState, HostError> {
-        call("incident.target.state", |run| match run.failure() {
+        self.look("incident.target.state", |target| target.state.clone())
+    }
+
+    fn look<T>(&self, name: &'static str, see: impl FnOnce(&TestTarget) -> T) -> Result<T, HostError> {
+        call(name, |run| match run.failure() {
             Some(error) => Err(error),
-            None => Ok(run.targets[self.0].1.clone()),
+            None => Ok(see(&run.targets[self.0])),
         })
     }
 }
@@ -230,6 +272,31 @@ pub(crate) fn set_isolated(target: &Handle, instance: &str, isolated: bool) -> R
 
 pub(crate) fn set_ttl(target: &Handle, ttl_ms: u64) -> Result<String, HostError> {
     act("cache.set-ttl", target, Ok(Action::Cache(ttl_ms)))
+}
+
+pub(crate) fn rolls_out(target: &Handle) -> Result<bool, HostError> {
+    target.look("rollout.rolls-out", |target| target.rollout.is_some())
+}
+
+pub(crate) fn roll_out(target: &Handle) -> Result<String, HostError> {
+    act("rollout.roll-out", target, Ok(Action::Rollout))
+}
+
+pub(crate) fn settings(target: &Handle) -> Result<Vec<(String, String)>, HostError> {
+    let all = |target: &TestTarget| target.settings.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    target.look("configure.settings", all)
+}
+
+pub(crate) fn set_setting(target: &Handle, name: &str, value: &str) -> Result<String, HostError> {
+    act("configure.set", target, setting(name, value))
+}
+
+pub(crate) fn stores_entries(target: &Handle) -> Result<bool, HostError> {
+    target.look("flush.stores-entries", |target| target.stores_entries)
+}
+
+pub(crate) fn flush_by_prefix(target: &Handle, prefix: &str) -> Result<String, HostError> {
+    act("flush.by-prefix", target, prefix_of_keys(prefix))
 }
 
 pub(crate) fn note(key: &str) -> Option<String> {

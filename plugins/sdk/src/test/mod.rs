@@ -40,6 +40,7 @@ pub(crate) mod host;
 mod plan;
 #[cfg(test)]
 mod tests;
+mod words;
 mod world;
 
 pub use plan::Plan;

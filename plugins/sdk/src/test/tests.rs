@@ -79,6 +79,52 @@ fn each_action_is_a_line_as_approvers_see_it() {
 }
 
 #[test]
+fn rollouts_settings_and_entries_are_lines_as_well() {
+    let web = target("k8s:prod/deployment/web", 2).rolls_out().setting("max-conns", "100").setting("mode", "");
+    let world = World::new().target(web).target(target("redis:cache", 1).stores_entries());
+    let plan = plan(&world, |_| {
+        let web = target_that(Target::rolls_out)?.otherwise("none rolls out")?;
+        assert_eq!(web.scale_to(3)?, "planned: scale k8s:prod/deployment/web to 3");
+        let receipt = "planned: roll k8s:prod/deployment/web out anew, a few instances at a time";
+        assert_eq!(web.roll_out()?, receipt);
+        assert!(web.state()?.instances.iter().all(|i| i.generation == 1));
+        assert_eq!(web.configure("max-conns", "50")?, "planned: set max-conns of k8s:prod/deployment/web to 50");
+        assert_eq!(web.configure("mode", "")?, "k8s:prod/deployment/web mode is unset already");
+        web.configure("mode", "safe")?;
+        web.configure("mode", "")?;
+        assert_eq!(web.settings()?["max-conns"], "50");
+        let cache = target_that(Target::stores_entries)?.otherwise("none stores entries")?;
+        assert_eq!(cache.flush("shop:")?, "planned: throw away all entries shop:* of redis:cache");
+        Ok(String::new())
+    });
+    plan.unwrap().must_be([
+        "k8s:prod/deployment/web replicas 2 -> 3",
+        "k8s:prod/deployment/web rollout (the first one)",
+        "k8s:prod/deployment/web max-conns 100 -> 50",
+        "k8s:prod/deployment/web mode unset -> safe",
+        "k8s:prod/deployment/web mode safe -> unset",
+        "redis:cache entries shop:* kept -> thrown away",
+    ]);
+}
+
+#[test]
+fn what_counts_by_time_is_a_line_with_that_time() {
+    let pod = Instance { name: "web-5d9f-x7k2p".to_owned(), generation: 1_767_225_600, ..Instance::default() };
+    let web = target("asg:web", 1).instances([pod]).rolled_out_at(1_767_225_601);
+    let plan = plan(&World::new().target(web), |_| {
+        let web = only_target()?;
+        web.restart("web-5d9f-x7k2p")?;
+        web.scale_to(2)?;
+        Ok(web.roll_out()?)
+    });
+    plan.unwrap().must_be([
+        "asg:web/web-5d9f-x7k2p restart (runs since 2026-01-01T00:00:00.000Z)",
+        "asg:web instances 1 -> 2",
+        "asg:web rollout (the last one since 2026-01-01T00:00:01.000Z)",
+    ]);
+}
+
+#[test]
 fn a_playbook_sees_its_own_changes() {
     plan(&shop().target(target("k8s:prod/deployment/web", 1)), |_| {
         let [shop, web] = all_targets().try_into().unwrap();
@@ -124,7 +170,7 @@ fn an_action_that_changes_nothing_is_no_step() {
 #[test]
 fn what_makes_no_sense_is_refused_in_the_hosts_words() {
     type Script = fn(&Args) -> Outcome;
-    let cases: [(Script, &str); 9] = [
+    let cases: [(Script, &str); 17] = [
         (|_| Ok(only_target()?.restart("shop-9")?), "conflict: local:shop has no instance `shop-9`"),
         (|_| Ok(only_target()?.isolate("")?), "not found: no instance can be called ``"),
         (|_| Ok(only_target()?.scale_to(7)?), "conflict: local:shop allows 1 to 6 instances, not 7"),
@@ -144,6 +190,26 @@ fn what_makes_no_sense_is_refused_in_the_hosts_words() {
                 Ok(String::new())
             },
             "over budget: a plan has at most 32 actions",
+        ),
+        (
+            |_| Ok(only_target()?.roll_out()?),
+            "conflict: local:shop has no platform that replaces its instances a few at a time: restart them one by one",
+        ),
+        (|_| Ok(only_target()?.configure("mode", "x")?), "conflict: local:shop has no setting `mode`; it has none"),
+        (|_| Ok(only_target()?.configure("", "x")?), "not found: no setting can be called ``"),
+        (|_| Ok(only_target()?.configure("a\nb", "x")?), "not found: no setting can be called `a b`"),
+        (
+            |_| Ok(only_target()?.configure("mode", &"x".repeat(257))?),
+            "conflict: a value of `mode` is one line of at most 256 bytes",
+        ),
+        (
+            |_| Ok(only_target()?.flush("shop:")?),
+            "conflict: local:shop cannot throw away entries by that prefix: it stores none, or the prefix is empty",
+        ),
+        (|_| Ok(only_target()?.flush("")?), "conflict: `` cannot be a prefix: it is one line of 1 to 253 bytes"),
+        (
+            |_| Ok(only_target()?.flush("a\u{202e}b")?),
+            "conflict: `a b` cannot be a prefix: it is one line of 1 to 253 bytes",
         ),
         (|_| Err(failed("no idea")), "failed: no idea"),
         (|args| args.get::<u32>("to").map(|to| to.to_string()), "wrong argument: to is not given and has no default"),

@@ -12,7 +12,7 @@ pub struct World {
     pub(super) incident: Incident,
     pub(super) metrics: Vec<Metric>,
     pub(super) by_instance: Vec<InstanceMetrics>,
-    pub(super) targets: Vec<(String, TargetState)>,
+    pub(super) targets: Vec<TestTarget>,
     pub(super) notes: BTreeMap<String, String>,
     pub(super) denied: BTreeSet<String>,
     pub(super) failures: Vec<Failing>,
@@ -125,9 +125,9 @@ impl World {
     /// When there is a target of that name already.
     #[must_use]
     pub fn target(mut self, target: TestTarget) -> Self {
-        let TestTarget { name, state } = target;
-        assert!(self.targets.iter().all(|(known, _)| *known != name), "there are two targets {name}");
-        self.targets.push((name, state));
+        let name = &target.name;
+        assert!(self.targets.iter().all(|known| known.name != *name), "there are two targets {name}");
+        self.targets.push(target);
         self
     }
 
@@ -138,7 +138,7 @@ impl World {
         self
     }
 
-    /// Without a grant for a capability: `scale`, `restart`, `traffic`, `isolate` or `cache`.
+    /// Without a grant for a capability: `scale`, `restart`, `traffic`, `isolate`, `cache`, `configure` or `flush`.
     ///
     /// # Panics
     /// When there is no such capability.
@@ -198,12 +198,16 @@ fn set(metrics: &mut Vec<Metric>, name: &str, value: f64) {
 /// A target of a [`World`], made by [`target`].
 #[derive(Clone, Debug)]
 pub struct TestTarget {
-    name: String,
-    state: TargetState,
+    pub(super) name: String,
+    pub(super) state: TargetState,
+    /// When all instances were replaced last, in seconds since the epoch; `None` where the platform cannot.
+    pub(super) rollout: Option<u64>,
+    pub(super) settings: BTreeMap<String, String>,
+    pub(super) stores_entries: bool,
 }
 
-/// A target with this many healthy instances, which may have 1 to 6 and has no cache. The instances of `local:shop`
-/// are `shop-1`, `shop-2`, ...
+/// A target with this many healthy instances, which may have 1 to 6, has no cache, no settings and no entries, and cannot
+/// be rolled out. The instances of `local:shop` are `shop-1`, `shop-2`, ...
 ///
 /// # Panics
 /// When `name` is no address, `kind:name`.
@@ -220,7 +224,7 @@ pub fn target(name: &str, instances: u32) -> TestTarget {
         instances: (1..=instances).map(instance).collect(),
         cache_ttl_ms: None,
     };
-    TestTarget { name: name.to_owned(), state }
+    TestTarget { name: name.to_owned(), state, rollout: None, settings: BTreeMap::new(), stores_entries: false }
 }
 
 impl TestTarget {
@@ -235,6 +239,33 @@ impl TestTarget {
     #[must_use]
     pub fn cached_for_ms(mut self, ttl_ms: u64) -> Self {
         self.state.cache_ttl_ms = Some(ttl_ms);
+        self
+    }
+
+    /// On a platform that can replace all instances, a few at a time, and never has.
+    #[must_use]
+    pub fn rolls_out(self) -> Self {
+        self.rolled_out_at(0)
+    }
+
+    /// On a platform that replaced all instances then, in seconds since the Unix epoch.
+    #[must_use]
+    pub fn rolled_out_at(mut self, seconds: u64) -> Self {
+        self.rollout = Some(seconds);
+        self
+    }
+
+    /// With a setting that can be changed; an empty value is an unset one.
+    #[must_use]
+    pub fn setting(mut self, name: &str, value: &str) -> Self {
+        self.settings.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// With entries that are stored under keys.
+    #[must_use]
+    pub fn stores_entries(mut self) -> Self {
+        self.stores_entries = true;
         self
     }
 

@@ -2,8 +2,9 @@
 //! the linker, and with it the import.
 
 use super::bindings::playbook::suture::{
-    cache::cache, incident::incident as wit, isolate::isolate, log::log as wit_log, metrics::metrics as measured,
-    restart::restart, scale::scale, state::state as notes, traffic::traffic,
+    cache::cache, configure::configure, flush::flush, incident::incident as wit, isolate::isolate, log::log as wit_log,
+    metrics::metrics as measured, restart::restart, rollout::rollout, scale::scale, state::state as notes,
+    traffic::traffic,
 };
 use crate::note::Level;
 use crate::{HostError, Incident, InstanceMetrics, Metric, TargetState};
@@ -60,6 +61,31 @@ pub(crate) fn set_isolated(target: &Handle, instance: &str, isolated: bool) -> R
 
 pub(crate) fn set_ttl(target: &Handle, ttl_ms: u64) -> Result<String, HostError> {
     Ok(cache::set_ttl(&target.0, ttl_ms)?)
+}
+
+pub(crate) fn rolls_out(target: &Handle) -> Result<bool, HostError> {
+    Ok(rollout::rolls_out(&target.0)?)
+}
+
+pub(crate) fn roll_out(target: &Handle) -> Result<String, HostError> {
+    Ok(rollout::roll_out(&target.0)?)
+}
+
+pub(crate) fn settings(target: &Handle) -> Result<Vec<(String, String)>, HostError> {
+    let one = |configure::Setting { name, value }| (name, value);
+    Ok(configure::settings(&target.0)?.into_iter().map(one).collect())
+}
+
+pub(crate) fn set_setting(target: &Handle, name: &str, value: &str) -> Result<String, HostError> {
+    Ok(configure::set(&target.0, name, value)?)
+}
+
+pub(crate) fn stores_entries(target: &Handle) -> Result<bool, HostError> {
+    Ok(flush::stores_entries(&target.0)?)
+}
+
+pub(crate) fn flush_by_prefix(target: &Handle, prefix: &str) -> Result<String, HostError> {
+    Ok(flush::by_prefix(&target.0, prefix)?)
 }
 
 pub(crate) fn note(key: &str) -> Option<String> {

@@ -25,14 +25,14 @@ pub mod bindings {
     /// What a playbook that verifies exports besides. A world of its own, so that one that does not exports no check.
     pub mod check {
         wit_bindgen::generate!({
-            inline: "package suture:sdk; world checking { export suture:plugin/check@1.0.0; }",
+            inline: "package suture:sdk; world checking { export suture:plugin/check@1.1.0; }",
             path: "wit",
             world: "suture:sdk/checking",
             pub_export_macro: true,
             export_macro_name: "export_check_world",
             default_bindings_module: "suture_playbook_sdk::wasm::bindings::check",
             generate_all,
-            with: { "suture:types/types@1.0.0": crate::wasm::bindings::playbook::suture::types::types },
+            with: { "suture:types/types@1.1.0": crate::wasm::bindings::playbook::suture::types::types },
         });
     }
     /// The world of rules; it shares the imports of the first.
@@ -45,10 +45,10 @@ pub mod bindings {
             default_bindings_module: "suture_playbook_sdk::wasm::bindings::rule",
             generate_all,
             with: {
-                "suture:types/types@1.0.0": crate::wasm::bindings::playbook::suture::types::types,
-                "suture:incident/incident@1.0.0": crate::wasm::bindings::playbook::suture::incident::incident,
-                "suture:metrics/metrics@1.0.0": crate::wasm::bindings::playbook::suture::metrics::metrics,
-                "suture:log/log@1.0.0": crate::wasm::bindings::playbook::suture::log::log,
+                "suture:types/types@1.1.0": crate::wasm::bindings::playbook::suture::types::types,
+                "suture:incident/incident@1.1.0": crate::wasm::bindings::playbook::suture::incident::incident,
+                "suture:metrics/metrics@1.1.0": crate::wasm::bindings::playbook::suture::metrics::metrics,
+                "suture:log/log@1.1.0": crate::wasm::bindings::playbook::suture::log::log,
             },
         });
     }

@@ -26,8 +26,8 @@ fn has(module: &[u8], text: &str) -> bool {
 
 #[test]
 fn only_a_playbook_that_verifies_exports_a_check() {
-    const REMEDY: &str = "suture:plugin/remedy@1.0.0#remediate";
-    const CHECK: &str = "suture:plugin/check@1.0.0#verify";
+    const REMEDY: &str = "suture:plugin/remedy@1.1.0#remediate";
+    const CHECK: &str = "suture:plugin/check@1.1.0#verify";
     let folder = release();
     let plain = std::fs::read(folder.join("suture_playbook_template.wasm")).unwrap();
     let verifying = std::fs::read(folder.join("examples/verifying.wasm")).unwrap();

@@ -36,6 +36,25 @@ fn memory_that_rises_on_one_instance_wants_its_restart() {
 }
 
 #[test]
+fn memory_that_rises_on_all_pods_wants_them_all_replaced() {
+    let leak = Driver { trend: Trend::Rising, ..driver("memory_bytes", 400.0 * MIB, 120.0 * MIB) };
+    let everywhere = [("memory_bytes", [210.0 * MIB, 200.0 * MIB])];
+    let of = |name: &str, drivers: &[Driver]| {
+        let pods = ["shop-1", "shop-2"].map(|name| Instance { name: name.to_owned(), ..Instance::default() });
+        propose::<Stock>(&incident_with(drivers, &everywhere).target(target(name, 2).instances(pods)))
+    };
+    let both = ["rolling-restart", "restart-service instance=shop-1"];
+    for name in ["k8s:prod/deployment/shop", "k8s:prod/statefulset/shop", "asg:shop"] {
+        assert_eq!(of(name, std::slice::from_ref(&leak)), both, "{name}");
+    }
+    for name in ["local:shop", "k8s:prod/httproute/shop", "haproxy:shop"] {
+        assert_eq!(of(name, std::slice::from_ref(&leak)), [both[1]], "{name}");
+    }
+    let high = Driver { trend: Trend::Step, ..leak };
+    assert_eq!(of("asg:shop", &[high]), [both[1]], "high is not yet a leak");
+}
+
+#[test]
 fn an_instance_that_is_down_comes_before_all_else() {
     let drivers = [driver("latency_p95", 0.9, 0.1), driver("up_ratio", 0.5, 1.0)];
     let world = incident_with(&drivers, &[("latency_p95", [0.9, 0.0])]);
