@@ -21,7 +21,9 @@ use crate::config::DiscordSettings;
 use crate::config::SlackSettings;
 use crate::config::TargetConfig;
 use crate::config::{Config, Live, lines_for_all};
-use crate::engine::{Actuators, Board, Engine, Journal, JournalError, Listener};
+#[cfg(feature = "local")]
+use crate::engine::Actuators;
+use crate::engine::{Board, Engine, Journal, JournalError, Listener};
 use crate::incident::{Phase, State};
 use crate::ledger::{self, Disk, Ledger, Options, Storage, Views};
 use crate::model::{ActionKind, Clock, Event, Fact, IncidentId, Policy, Role, ServiceId, TargetId, in_words};
@@ -173,6 +175,7 @@ pub(crate) fn remote_actuators(config: &Config, pool: &Pool) -> Vec<Arc<dyn Actu
         by_kind.entry(target.id().kind()).or_default().push(target);
     }
     /// The settings of one kind.
+    #[allow(unused_macros, reason = "a build may be without any of these kinds")]
     macro_rules! settings {
         ($targets:expr, $kind:ident) => {
             $targets

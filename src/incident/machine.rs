@@ -736,7 +736,8 @@ impl Rules<'_> {
             return None;
         }
         // What a person asked for is for a person to approve, also where Suture acts by itself.
-        if mode == Mode::Auto && question.approvals.is_empty() && question.requested_by.is_empty() {
+        let by_itself = mode == Mode::Auto && question.plan.least_quorum() <= 1;
+        if by_itself && question.approvals.is_empty() && question.requested_by.is_empty() {
             let approved = Fact::Approved { digest: question.digest, with_code: false };
             return Some(self.about(incident, Some(&Person::policy()), approved));
         }

@@ -333,7 +333,7 @@ mod kubernetes {
 
     use super::{Platform, three_acts};
     use crate::harness::kube::{ADMIN_TOKEN, FakeCluster};
-    use crate::harness::{Rig, eventually, state};
+    use crate::harness::{Rig, Running, eventually, state, suture};
 
     const WEB: &str = "/apis/apps/v1/namespaces/prod/deployments/web";
     const HPA: &str = "/apis/autoscaling/v2/namespaces/prod/horizontalpodautoscalers/web";
@@ -457,6 +457,37 @@ mod kubernetes {
         assert_eq!(crate::harness::count(&rig.data(), "service-found"), 2);
         assert_eq!(crate::harness::count(&rig.data(), "service-gone"), 1);
         rig.end();
+    }
+
+    #[test]
+    fn a_check_says_what_the_credentials_allow() {
+        let workload = Workload::new(false);
+        let looks = [
+            ("", "pods"),
+            ("apps", "deployments"),
+            ("apps", "replicasets"),
+            ("autoscaling", "horizontalpodautoscalers"),
+        ];
+        let mut user = workload.cluster.user("looker").token("looks");
+        for (group, resource) in looks.into_iter().chain([("policy", "poddisruptionbudgets")]) {
+            user = user.allow("get,list,watch", group, resource, Some("prod"));
+        }
+        let kubeconfig = workload.cluster.kubeconfig(workload.folder.path(), "looks").display().to_string();
+        let rig = Rig::healed_by("k8s:prod/deployment/web", "", Vec::new());
+        let mut command = suture(&["check", "--live", "--config", "suture.toml"]);
+        command.env("KUBECONFIG", kubeconfig);
+        let mut check = Running::spawn(rig.dir.path(), command);
+        let status = check.ended_within(crate::harness::PATIENCE * 4);
+        check.said(status).expect(
+            0,
+            &[
+                "ok    target k8s:prod/deployment/web: 2 of 2 instances serve",
+                "ok    target k8s:prod/deployment/web: may look (list pods in namespace prod)",
+                "may not scale: the permission `patch deployments/scale in namespace prod` is missing",
+                "docs/TARGETS.md",
+            ],
+        );
+        assert_eq!(workload.cluster.refused(), [""; 0]);
     }
 
     /// The page that the config's source reads.

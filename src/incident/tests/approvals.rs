@@ -135,6 +135,38 @@ fn a_rule_gives_a_group_one_kind_of_action_and_nothing_else() {
 }
 
 #[test]
+fn what_throws_data_away_takes_two_people_whatever_the_policy_says() {
+    for mode in [Mode::Approve, Mode::Auto] {
+        let world = World::new(all(&["slack:*"]), mode);
+        let target = "redis:cache".parse().unwrap();
+        let flush = Action::Flush { target, prefix: "page:".to_owned() };
+        let state = world.take(&State::default(), sick(0), 0).unwrap();
+        let proposed = Input::ProposalsReady {
+            incident: IncidentId(1),
+            view: serde_json::Value::Null,
+            result: Ok(vec![proposal()]),
+            asked: Vec::new(),
+        };
+        let state = world.take(&state, proposed, 1).unwrap();
+        let actions = vec![PlannedAction::new(flush, Facet::Flushed(false))];
+        let ready = Input::PlanReady {
+            incident: IncidentId(1),
+            playbook: "scale-out".to_owned(),
+            view: serde_json::Value::Null,
+            result: Ok(Plan { actions, ..plan(1) }),
+            args: BTreeMap::new(),
+            ran: None,
+        };
+        let state = world.take(&state, ready, 2).unwrap();
+        assert!(state.runs.is_empty() && state.incidents[&IncidentId(1)].question.is_some(), "{mode}");
+        let one = world.approve(&state, "slack:U1", false, 3).unwrap();
+        assert!(one.runs.is_empty(), "one is not enough");
+        let two = world.approve(&one, "slack:U2", false, 4).unwrap();
+        assert_eq!(two.runs.len(), 1);
+    }
+}
+
+#[test]
 fn who_left_the_group_before_the_run_does_not_count_any_more() {
     let approval = ApprovalPolicy { quorum: 2, ..all(&["slack-group:S1", "slack:U9"]) };
     let mut world = World::new(approval, Mode::Approve);

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use serde_json::json;
-use suture::act::{ActError, Actuator as _};
+use suture::act::{ActError, Actuator as _, Progress};
 use suture::model::Facet;
+use tokio::sync::mpsc;
 
 use super::{Rig, WEB, WEB_PATH, quickly, rollout, scale, target};
 use crate::harness::kube::Fault;
@@ -81,18 +82,25 @@ async fn a_server_that_goes_down_while_a_change_takes_effect_is_waited_for() {
     let rig = with_web().await;
     rig.cluster.pace(Duration::from_millis(1500));
     let action = rollout(WEB);
-    let (done, ()) = tokio::join!(rig.act(&action), async {
+    let before = action.facet(&rig.observe(WEB).await).unwrap();
+    let (sender, mut lines) = mpsc::channel(64);
+    let progress = Progress::to(sender);
+    let (done, said) = tokio::join!(rig.actuator.apply(&action, &before, "RUN-1/0", &progress), async {
         rig.cluster
             .until("it has begun", |c| {
                 c.requests().iter().any(|r| r.method == "PATCH" && r.status == 200).then_some(())
             })
             .await;
         rig.cluster.down(true);
-        tokio::time::sleep(Duration::from_millis(700)).await;
+        // It stays down until that was noticed.
+        let mut said = Vec::new();
+        while !said.iter().any(|line: &String| line.contains("cannot look")) {
+            said.push(tokio::time::timeout(Duration::from_secs(60), lines.recv()).await.expect("a line").unwrap());
+        }
         rig.cluster.down(false);
+        said
     });
-    assert!(done.said.iter().any(|line| line.contains("cannot look")), "{:?}", done.said);
-    done.receipt();
+    done.unwrap_or_else(|error| panic!("{error}; it said {said:?}"));
 }
 
 #[tokio::test]
