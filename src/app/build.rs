@@ -189,6 +189,7 @@ pub(crate) fn remote_actuators(config: &Config, pool: &Pool) -> Vec<Arc<dyn Actu
     }
     let mut actuators: Vec<Arc<dyn Actuator>> = Vec::new();
     for (kind, targets) in by_kind {
+        let _ = &targets;
         let actuator: Option<Arc<dyn Actuator>> = match kind {
             #[cfg(feature = "kubernetes")]
             "k8s" => Some(Arc::new(crate::act::kubernetes::KubernetesActuator::new(

@@ -352,6 +352,8 @@ async fn targets(findings: &mut Findings<'_>, ports: &CheckPorts, depth: Depth) 
         let id = target.id();
         match rights {
             Ok(rights) => rights.iter().for_each(|right| permission(findings, id, right)),
+            // What cannot be seen at all is said below, once.
+            Err(_) if seen.is_err() => {}
             Err(why) => {
                 let message = format!("target {id}: what we may do with it cannot be found out: {why}");
                 findings.warn(&Spot::Target(id.clone()), &message, "");

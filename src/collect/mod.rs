@@ -10,6 +10,8 @@ mod collector;
 pub mod host;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
+#[cfg(any(feature = "aws", feature = "host", feature = "kubernetes", feature = "scrape"))]
+#[cfg_attr(not(feature = "scrape"), allow(dead_code, reason = "some sources need only a part of it"))]
 mod names;
 #[cfg(feature = "probe")]
 pub mod probe;

@@ -357,6 +357,8 @@ fn words_for(grant: &Grant, kind: ActionKind) -> String {
             Some(most) => format!("change the cache lifetime (to at most {})", as_written(most)),
             None => "change the cache lifetime".to_owned(),
         },
+        ActionKind::Configure if grant.settings.is_empty() => "change no settings, for none is named,".to_owned(),
+        ActionKind::Flush if grant.prefixes.is_empty() => "throw away no entries, for no prefix is named,".to_owned(),
         ActionKind::Configure => format!("change the settings {}", grant.settings.join(", ")),
         ActionKind::Flush => format!("throw away the entries {}*", grant.prefixes.join("*, ")),
     }
