@@ -170,6 +170,8 @@ pub struct App {
     outbox_workers: Vec<OutboxWorker>,
     sd_urls: Arc<BTreeMap<TargetId, String>>,
     pool: crate::collect::Pool,
+    /// The config as the file has it; the one in force has what was found besides.
+    file: Arc<Config>,
     #[cfg(feature = "kubernetes")]
     roster: Arc<Roster>,
     #[cfg(feature = "local")]
@@ -277,12 +279,13 @@ impl App {
         mut messengers: Vec<Arc<dyn Messenger>>,
         say: &(dyn Fn(&str) + Send + Sync),
     ) -> Result<Self, AppError> {
-        let config = Arc::new(config);
-        let live = Arc::new(Live::new(Arc::clone(&config)));
+        let file = Arc::new(config);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let data_dir = config.suture.data_dir.clone();
+        let data_dir = file.suture.data_dir.clone();
 
         let opened = build::open_ledger(&data_dir, &clock)?;
+        let config = Arc::new(build::with_found_before(&file, &opened.state));
+        let live = Arc::new(Live::new(Arc::clone(&config)));
         say("loading playbooks and rules; the first start compiles them, which takes some seconds");
         let (registry, found) = registry::Registry::open(Arc::clone(&config), &data_dir, &opened.state).await?;
         let (playbooks, rules) = found.counts();
@@ -366,6 +369,7 @@ impl App {
             outbox_workers,
             sd_urls: Arc::new(sd_urls),
             pool,
+            file,
             #[cfg(feature = "kubernetes")]
             roster,
             #[cfg(feature = "local")]
@@ -455,14 +459,14 @@ impl App {
         let listener = control::listen(&self.shared.data_dir)?;
         let (shared, drain) = (Arc::clone(&self.shared), supervisor.drain_signal());
         supervisor.keep("control", move || control::serve(Arc::clone(&listener), Arc::clone(&shared), drain.clone()));
-        let file = self.shared.config();
+        let file = Arc::clone(&self.file);
         let watcher = self.make_watcher();
         for service in &file.services {
             let (watcher, drain) = (watcher(service), supervisor.drain_signal());
             supervisor.keep(&format!("watch-{}", service.name), move || watcher.clone().run(drain.clone()));
         }
         #[cfg(feature = "kubernetes")]
-        if !file.discover.is_empty() {
+        if !file.discover.is_empty() || !self.shared.engine.state().found.is_empty() {
             let discovery = discover::Discovery {
                 shared: Arc::clone(&self.shared),
                 file,

@@ -167,48 +167,68 @@ pub(crate) fn pool(config: &Config) -> Pool {
     }
 }
 
-/// The adapters of all targets that are not of this machine's own making.
+/// The adapters of all targets that are not of this machine's own making: of each kind one, where there is such a target.
 pub(crate) fn remote_actuators(config: &Config, pool: &Pool) -> Vec<Arc<dyn Actuator>> {
-    let _ = pool;
-    let mut by_kind: BTreeMap<&str, Vec<&TargetConfig>> = BTreeMap::new();
-    for target in &config.targets {
-        by_kind.entry(target.id().kind()).or_default().push(target);
-    }
-    /// The settings of one kind.
-    #[allow(unused_macros, reason = "a build may be without any of these kinds")]
-    macro_rules! settings {
-        ($targets:expr, $kind:ident) => {
-            $targets
-                .iter()
-                .filter_map(|target| match target {
-                    TargetConfig::$kind(settings) => Some(settings.clone()),
-                    _ => None,
-                })
-                .collect()
-        };
-    }
+    let _ = (config, pool);
     let mut actuators: Vec<Arc<dyn Actuator>> = Vec::new();
-    for (kind, targets) in by_kind {
-        let _ = &targets;
-        let actuator: Option<Arc<dyn Actuator>> = match kind {
-            #[cfg(feature = "kubernetes")]
-            "k8s" => Some(Arc::new(crate::act::kubernetes::KubernetesActuator::new(
-                settings!(targets, Kubernetes),
-                pool.clusters.clone(),
-            ))),
-            #[cfg(feature = "aws")]
-            "asg" => Some(Arc::new(crate::act::aws::AsgActuator::new(settings!(targets, Asg), pool.accounts.clone()))),
-            #[cfg(feature = "aws")]
-            "elb" => Some(Arc::new(crate::act::aws::ElbActuator::new(settings!(targets, Elb), pool.accounts.clone()))),
-            #[cfg(feature = "haproxy")]
-            "haproxy" => Some(Arc::new(crate::act::haproxy::HaproxyActuator::new(settings!(targets, Haproxy)))),
-            #[cfg(feature = "redis")]
-            "redis" => Some(Arc::new(crate::act::redis::RedisActuator::new(settings!(targets, Redis)))),
-            _ => None,
-        };
-        actuators.extend(actuator);
+    #[cfg(feature = "kubernetes")]
+    {
+        let settings = settings_of(config, |t| if let TargetConfig::Kubernetes(s) = t { Some(s) } else { None });
+        // What will be found is not named yet.
+        if !settings.is_empty() || !config.discover.is_empty() {
+            let clusters = pool.clusters.clone();
+            actuators.push(Arc::new(crate::act::kubernetes::KubernetesActuator::new(settings, clusters)));
+        }
+    }
+    #[cfg(feature = "aws")]
+    {
+        let groups = settings_of(config, |t| if let TargetConfig::Asg(s) = t { Some(s) } else { None });
+        if !groups.is_empty() {
+            actuators.push(Arc::new(crate::act::aws::AsgActuator::new(groups, pool.accounts.clone())));
+        }
+        let balancers = settings_of(config, |t| if let TargetConfig::Elb(s) = t { Some(s) } else { None });
+        if !balancers.is_empty() {
+            actuators.push(Arc::new(crate::act::aws::ElbActuator::new(balancers, pool.accounts.clone())));
+        }
+    }
+    #[cfg(feature = "haproxy")]
+    {
+        let settings = settings_of(config, |t| if let TargetConfig::Haproxy(s) = t { Some(s) } else { None });
+        if !settings.is_empty() {
+            actuators.push(Arc::new(crate::act::haproxy::HaproxyActuator::new(settings)));
+        }
+    }
+    #[cfg(feature = "redis")]
+    {
+        let settings = settings_of(config, |t| if let TargetConfig::Redis(s) = t { Some(s) } else { None });
+        if !settings.is_empty() {
+            actuators.push(Arc::new(crate::act::redis::RedisActuator::new(settings)));
+        }
     }
     actuators
+}
+
+/// The tables of one kind of target.
+#[cfg(any(feature = "aws", feature = "haproxy", feature = "kubernetes", feature = "redis"))]
+fn settings_of<T: Clone>(config: &Config, pick: impl Fn(&TargetConfig) -> Option<&T>) -> Vec<T> {
+    config.targets.iter().filter_map(pick).cloned().collect()
+}
+
+/// The config with the services that were found before the daemon was last away: its incidents and runs go on from the first
+/// moment, whether the cluster answers or not.
+pub(super) fn with_found_before(file: &Config, state: &State) -> Config {
+    let found = file.found_before(&state.found);
+    if found.is_empty() {
+        return file.clone();
+    }
+    match file.with_found(&found) {
+        Ok((config, _)) => config,
+        Err(errors) => {
+            let why = errors.problems().first().map(|p| p.message.clone()).unwrap_or_default();
+            tracing::error!(why, "services that were found before cannot be read any more");
+            file.clone()
+        }
+    }
 }
 
 /// The targets of each service.

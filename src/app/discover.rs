@@ -51,9 +51,14 @@ impl Discovery {
         for (index, settings) in self.file.discover.iter().cloned().enumerate() {
             watches.spawn(keep_looking(self.clusters.clone(), index, settings, tell.clone()));
         }
+        // What was there before is there until its cluster says something else: that may be away just now.
         let mut found: BTreeMap<usize, BTreeSet<Found>> = BTreeMap::new();
+        for (index, workload) in self.file.found_before(&self.shared.engine.state().found) {
+            found.entry(index).or_default().insert(workload);
+        }
         let mut watched = Watched::default();
         loop {
+            self.take(&found, &mut watched).await;
             tokio::select! {
                 Some((index, set)) = told.recv() => { found.insert(index, set); }
                 Some(ended) = watches.join_next() => return Err(format!("the watch of a cluster ended: {ended:?}")),
@@ -63,7 +68,6 @@ impl Discovery {
             while let Ok((index, set)) = told.try_recv() {
                 found.insert(index, set);
             }
-            self.take(&found, &mut watched).await;
         }
         watched.end_all().await;
         Ok(())
@@ -89,32 +93,39 @@ impl Discovery {
                  more of the workload's, like \"{{namespace}}-{{name}}\""
             );
         }
-        let config = Arc::new(config);
-        let in_file: BTreeSet<_> = self.file.services.iter().map(|s| s.name.clone()).collect();
-        let now: BTreeMap<ServiceId, &ServiceConfig> =
-            config.services.iter().filter(|s| !in_file.contains(&s.name)).map(|s| (s.name.clone(), s)).collect();
-        let gone: Vec<_> = watched.0.keys().filter(|name| !now.contains_key(*name)).cloned().collect();
-        let new: Vec<_> = now.iter().filter(|(name, _)| !watched.0.contains_key(*name)).collect();
+        let in_file: BTreeSet<_> = self.file.services.iter().map(|s| &s.name).collect();
+        let now: Vec<_> = config.services.iter().filter(|s| !in_file.contains(&s.name)).cloned().collect();
         // First what is decided by, then who is watched: no reading comes in for a service that nobody knows.
-        self.shared.live.set(Arc::clone(&config));
         self.roster.set(build::targets_of(&config));
         self.shared.engine.set_policies(build::policies_of(&config));
-        for (name, service) in new {
-            self.note(name, Fact::ServiceFound { targets: service.targets.clone() }).await;
+        self.shared.live.set(Arc::new(config));
+        let known = self.shared.engine.state();
+        for service in &now {
+            if watched.0.contains_key(&service.name) {
+                continue;
+            }
+            if known.found.get(&service.name) != Some(&service.targets) {
+                let fact = Fact::ServiceFound { targets: service.targets.clone() };
+                self.record(&service.name, self.shared.engine.note(Some(&service.name), None, fact).await);
+            }
             watched.begin((self.watcher)(service));
         }
-        for name in gone {
+        let is_there = |name: &ServiceId| now.iter().any(|service| service.name == *name);
+        for name in
+            known.found.keys().chain(watched.0.keys()).filter(|name| !is_there(name)).cloned().collect::<BTreeSet<_>>()
+        {
             watched.end(&name).await;
-            if let Err(error) = self.shared.engine.submit(Input::Gone { service: name.clone() }).await {
-                tracing::error!(service = %name, %error, "that a service is gone could not be recorded");
+            // One that was found before may have been written into the file since.
+            if !in_file.contains(&name) {
+                self.record(&name, self.shared.engine.submit(Input::Gone { service: name.clone() }).await);
+                self.shared.board.forget(&name);
             }
-            self.shared.board.forget(&name);
         }
     }
 
-    async fn note(&self, name: &ServiceId, fact: Fact) {
-        if let Err(error) = self.shared.engine.note(Some(name), None, fact).await {
-            tracing::error!(service = %name, %error, "that a service was found could not be recorded");
+    fn record<T, E: std::fmt::Display>(&self, name: &ServiceId, recorded: Result<T, E>) {
+        if let Err(error) = recorded {
+            tracing::error!(service = %name, %error, "that a service was found, or is gone, could not be recorded");
         }
     }
 }

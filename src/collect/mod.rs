@@ -8,6 +8,8 @@ pub mod cloudwatch;
 mod collector;
 #[cfg(feature = "host")]
 pub mod host;
+#[cfg(feature = "scrape")]
+mod http;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
 #[cfg(any(feature = "aws", feature = "host", feature = "kubernetes", feature = "scrape"))]

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use crate::model::TargetId;
+use crate::platform::place::Place;
 
 /// A `[[discover]]` table.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -48,9 +49,8 @@ impl Found {
     /// The workload that a Kubernetes target is about: `k8s:prod/deployment/web`, a cluster's name in front or not.
     #[must_use]
     pub fn of(target: &TargetId) -> Option<Self> {
-        let mut parts = target.name().rsplit('/');
-        let (name, kind, namespace) = (parts.next()?, parts.next()?, parts.next()?);
-        Some(Self { namespace: namespace.to_owned(), kind: kind.to_owned(), name: name.to_owned() })
+        let place = Place::of(target).ok()?;
+        Some(Self { namespace: place.namespace?, kind: place.kind.word().to_owned(), name: place.name })
     }
 }
 

@@ -249,7 +249,6 @@ fn load_text(source: &SourceText, findings: &mut Findings<'_>, path: &Path, know
         spots.insert(Spot::Discover(i), section.header());
     }
     let discover: Vec<_> = discover.into_iter().map(|section| section.settings).collect();
-    meaning::of_clusters(findings, &targets, &clusters, &spots);
 
     // Grants may be about what services imply by naming it, or about what will be found.
     if let Some(DeValue::Array(array)) = tables.get("service").map(Spanned::get_ref) {
@@ -296,6 +295,7 @@ fn load_text(source: &SourceText, findings: &mut Findings<'_>, path: &Path, know
             services.push(service);
         }
     }
+    meaning::of_clusters(findings, &targets, &clusters, &spots);
     if no_services {
         let help = "a service is what is watched. The smallest one watches this host:\n[[service]]\nname = \"host\"\n\
                     mode = \"observe\"\n[[service.source]]\nkind = \"host\"\nor write a starter file with `suture init`";

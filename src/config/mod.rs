@@ -283,10 +283,25 @@ impl Config {
                 None => left_out.push((workload.name.clone(), workload.clone())),
             }
         }
-        let mut config = loader::load_found(&text, &self.path)?;
-        // What the ledger knows is the file.
-        config.digest = self.digest;
-        Ok((config, left_out))
+        // Only services and what they imply come of it: all else is as it was loaded, and may have been changed since.
+        let Self { services, targets, spots, source, .. } = loader::load_found(&text, &self.path)?;
+        Ok((Self { services, targets, spots, source, ..self.clone() }, left_out))
+    }
+
+    /// The workloads of services that were found before, as [`Config::with_found`] takes them; those that no `[[discover]]`
+    /// table would call so any more are left out.
+    #[must_use]
+    pub fn found_before(&self, services: &BTreeMap<ServiceId, Vec<TargetId>>) -> Vec<(usize, Found)> {
+        let one = |(name, targets): (&ServiceId, &Vec<TargetId>)| {
+            let target = targets.first()?;
+            let found = Found::of(target)?;
+            let index = self.discover.iter().position(|settings| {
+                settings.target(&found).as_ref() == Some(target)
+                    && settings.service(&found).is_some_and(|(known, _)| known == name.0)
+            })?;
+            Some((index, found))
+        };
+        services.iter().filter_map(one).collect()
     }
 
     /// Why nothing is to be changed on a service now, and until when that is so.

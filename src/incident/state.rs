@@ -42,6 +42,8 @@ pub struct State {
     pub false_alarms: BTreeMap<ServiceId, Vec<FalseAlarm>>,
     /// The newest deploy of each service.
     pub deploys: BTreeMap<ServiceId, Deploy>,
+    /// Services that were found in a cluster and are not gone, and what each can be healed by.
+    pub found: BTreeMap<ServiceId, Vec<TargetId>>,
     /// Services whose cards are kept out of the channels, and until when.
     pub mutes: BTreeMap<ServiceId, Timestamp>,
     last_incident: u64,
@@ -384,6 +386,16 @@ impl State {
                     let by = event.by.as_ref().map_or("somebody", |p| p.name.as_str()).to_owned();
                     let deploy = Deploy { at: event.at, until: *until, note: note.clone(), by };
                     self.deploys.insert(service.clone(), deploy);
+                }
+            }
+            Fact::ServiceFound { targets } => {
+                if let Some(service) = &event.service {
+                    self.found.insert(service.clone(), targets.clone());
+                }
+            }
+            Fact::ServiceGone => {
+                if let Some(service) = &event.service {
+                    self.found.remove(service);
                 }
             }
             Fact::FalseAlarm { reason, score, metrics } => self.mark(event, reason, *score, metrics),

@@ -10,7 +10,6 @@ mod connect;
 mod events;
 mod failure;
 mod objects;
-mod place;
 mod reflect;
 mod resource;
 mod workloads;
@@ -21,6 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::ClusterSettings;
+pub use super::place::{Kind, Place};
 pub use ask::{Ask, Verb};
 pub use call::{Api, Listed};
 use connect::{Slot, Way};
@@ -30,7 +30,6 @@ pub use objects::{
     Budget, Condition, ConfigMap, ContainerStatus, Endpoint, EndpointSlice, Hpa, Meta, Node, Owner, Pod, ReplicaSet,
     Selector, Service, Workload, epoch_seconds,
 };
-pub use place::{Kind, Place};
 pub use reflect::{Reflector, Scope};
 pub use resource::{
     CONFIGMAPS, DEPLOYMENTS, DESTINATIONRULES, DESTINATIONRULES_BETA, ENDPOINTSLICES, HPAS, HTTPROUTES, NODES, PDBS,

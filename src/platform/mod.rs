@@ -6,6 +6,7 @@
 pub mod aws;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
+pub mod place;
 
 use std::path::PathBuf;
 

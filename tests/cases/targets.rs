@@ -1,6 +1,8 @@
 //! The same three acts for every kind of target, with the real daemon: a cure that helps, a cure that does not and is taken
 //! back, and a world that moved between the plan and the yes.
 
+use std::time::{Duration, Instant};
+
 use suture::incident::{Phase, Step};
 use suture::model::{IncidentId, RunId, Verdict};
 
@@ -58,9 +60,14 @@ fn asked(rig: &Rig, platform: &dyn Platform, last: u64) -> IncidentId {
         }
         incident.question.as_ref().map(|_| ())
     });
-    let card = rig.say(&format!("show {incident}"));
-    for words in platform.card() {
-        assert!(card.contains(words), "`{words}` is not on the card:\n{card}");
+    // What the daemon shows follows the ledger, which was read here, by a moment.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let card = rig.say(&format!("show {incident}"));
+        let missing = platform.card().into_iter().find(|words| !card.contains(words));
+        let Some(words) = missing else { break };
+        assert!(Instant::now() < deadline, "`{words}` is not on the card:\n{card}");
+        std::thread::sleep(Duration::from_millis(50));
     }
     incident
 }
@@ -333,7 +340,9 @@ mod kubernetes {
 
     use super::{Platform, three_acts};
     use crate::harness::kube::{ADMIN_TOKEN, FakeCluster};
-    use crate::harness::{Rig, Running, eventually, state, suture};
+    use suture::incident::Phase;
+
+    use crate::harness::{PATIENCE, Rig, Running, count, eventually, state, suture};
 
     const WEB: &str = "/apis/apps/v1/namespaces/prod/deployments/web";
     const HPA: &str = "/apis/autoscaling/v2/namespaces/prod/horizontalpodautoscalers/web";
@@ -436,26 +445,59 @@ mod kubernetes {
         workload.cluster.patch(WEB, &json!({ "metadata": { "labels": { "watch": "yes" } } }));
         let mut rig = Rig::healed_by("k8s:prod/deployment/web", "", workload.env());
         rig.write(|config| {
-            let page = rig_page(&config);
-            let own = config.split("[[service]]").next().unwrap();
-            format!(
-                "{own}\n[[discover]]\nnamespace = \"prod\"\nselector = \"watch=yes\"\nname = \"{{namespace}}-{{name}}\"\n\
-                 [discover.service]\nmode = \"observe\"\ninterval = \"250ms\"\n[[discover.service.source]]\n\
-                 kind = \"scrape\"\nurls = [\"{page}\"]\n"
-            )
+            let service = config.find("[[service]]").unwrap();
+            let grants = config.find("[[grant]]").unwrap();
+            let template = config[service..grants]
+                .replace("[[service]]", "[discover.service]")
+                .replace("[service.", "[discover.service.")
+                .replace("[[service.source]]", "[[discover.service.source]]")
+                .replace("name = \"shop\"\n", "")
+                .replace("targets = [\"k8s:prod/deployment/web\"]\n", "");
+            let table = "[[discover]]\nnamespace = \"prod\"\nselector = \"watch=yes\"\nname = \"{namespace}-{name}\"\n";
+            format!("{}{table}{template}{}", &config[..service], &config[grants..])
         });
         rig.start();
-        let watched = |name: &str| state(&rig.data()).incidents.is_empty() && rig.say("status").contains(name);
-        eventually(crate::harness::PATIENCE, "the workload is a service", || watched("prod-web").then_some(()));
+        let watched = |rig: &Rig, name: &str| rig.say("status").contains(name);
+        eventually(PATIENCE, "the workload is a service", || watched(&rig, "prod-web").then_some(()));
         workload.cluster.deploy("prod", "api", 1);
         let api = "/apis/apps/v1/namespaces/prod/deployments/api";
         workload.cluster.patch(api, &json!({ "metadata": { "labels": { "watch": "yes" } } }));
-        eventually(crate::harness::PATIENCE, "so is a new one", || watched("prod-api").then_some(()));
+        eventually(PATIENCE, "so is a new one", || watched(&rig, "prod-api").then_some(()));
         workload.cluster.delete(api);
-        eventually(crate::harness::PATIENCE, "and it goes", || (!watched("prod-api")).then_some(()));
-        assert!(watched("prod-web"));
-        assert_eq!(crate::harness::count(&rig.data(), "service-found"), 2);
-        assert_eq!(crate::harness::count(&rig.data(), "service-gone"), 1);
+        eventually(PATIENCE, "and it goes", || (!watched(&rig, "prod-api")).then_some(()));
+        assert!(watched(&rig, "prod-web"));
+
+        // It is healed as if it stood in the file; also by a daemon that was killed meanwhile and finds no cluster.
+        rig.crowded();
+        let incident = rig.until("an incident", |s| {
+            s.incidents.values().find(|i| i.service.0 == "prod-web" && i.phase == Phase::Escalated).map(|i| i.id)
+        });
+        rig.kill();
+        workload.cluster.down(true);
+        rig.start();
+        assert!(watched(&rig, "prod-web"), "what was found is known from the first moment");
+        workload.cluster.down(false);
+        eventually(PATIENCE, "the plan", || {
+            rig.say(&format!("plan {incident} scale-out by=1"));
+            state(&rig.data()).incidents[&incident].question.is_some().then_some(())
+        });
+        rig.say(&format!("approve {incident}"));
+        rig.until("the cure", |s| s.runs.values().find(|run| run.done).map(|_| ()));
+        assert!(workload.is_changed());
+        rig.well();
+        rig.until("the end of the incident", |s| (!s.incidents[&incident].is_open()).then_some(()));
+        assert_eq!(count(&rig.data(), "service-found"), 2, "once each, however often the daemon begins");
+        assert_eq!(count(&rig.data(), "service-gone"), 1);
+
+        // Without its table it is no service any more.
+        rig.stop();
+        rig.write(|config| {
+            let discover = config.find("[[discover]]").unwrap();
+            let host = "[[service]]\nname = \"host\"\nmode = \"observe\"\n[[service.source]]\nkind = \"host\"\n";
+            format!("{}{host}", &config[..discover])
+        });
+        rig.start();
+        rig.until("it is gone", |s| s.found.is_empty().then_some(()));
         rig.end();
     }
 
@@ -477,7 +519,7 @@ mod kubernetes {
         let mut command = suture(&["check", "--live", "--config", "suture.toml"]);
         command.env("KUBECONFIG", kubeconfig);
         let mut check = Running::spawn(rig.dir.path(), command);
-        let status = check.ended_within(crate::harness::PATIENCE * 4);
+        let status = check.ended_within(PATIENCE * 4);
         check.said(status).expect(
             0,
             &[
@@ -488,10 +530,5 @@ mod kubernetes {
             ],
         );
         assert_eq!(workload.cluster.refused(), [""; 0]);
-    }
-
-    /// The page that the config's source reads.
-    fn rig_page(config: &str) -> String {
-        config.split("urls = [\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
     }
 }

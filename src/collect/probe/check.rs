@@ -4,17 +4,17 @@
 //! never follow a redirect (the address asked for is the one that is checked), or read more than [`MOST_BODY`]. Called
 //! by the source.
 
-use std::error::Error as _;
 use std::path::Path;
 use std::time::Duration;
 
 use regex::Regex;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Certificate, Client, Identity, Response, redirect};
+use reqwest::{Client, Response, redirect};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::place::Place;
+use crate::collect::http::{self, in_words};
 use crate::collect::names::excerpt;
 use crate::collect::{HttpAuth, ProbeSettings};
 use crate::model::{Secret, SecretRef};
@@ -56,25 +56,14 @@ impl Checker {
     /// # Errors
     /// When a header is none, a file cannot be read, or TLS cannot be set up.
     pub fn new(settings: &ProbeSettings) -> Result<Self, String> {
-        // Without a process-wide provider the client would panic; main sets the same one, and then this changes nothing.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut client = Client::builder()
-            .user_agent(concat!("suture/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .pool_max_idle_per_host(0);
-        let read =
-            |path: &Path| std::fs::read(path).map_err(|e| format!("the file {} cannot be read: {e}", path.display()));
+        let mut client = http::builder().redirect(redirect::Policy::none()).pool_max_idle_per_host(0);
         if let Some(path) = &settings.auth.ca {
-            let wrong = |_| format!("{} holds no certificates in PEM", path.display());
-            for certificate in Certificate::from_pem_bundle(&read(path)?).map_err(wrong)? {
+            for certificate in http::authorities(path, &http::pem_file(path)?)? {
                 client = client.add_root_certificate(certificate);
             }
         }
         if let Some(path) = &settings.auth.identity {
-            // What is wrong with it may quote it.
-            let wrong = |_| format!("{} holds no certificate and key in PEM", path.display());
-            client = client.identity(Identity::from_pem(&read(path)?).map_err(wrong)?);
+            client = client.identity(http::identity(path, &http::pem_file(path)?)?);
         }
         let body = settings.body.as_deref().map(Regex::new).transpose();
         Ok(Self {
@@ -198,20 +187,4 @@ pub(super) fn who(auth: &HttpAuth) -> Result<Who, String> {
         (None, Some(user), Some(password)) => Who::Basic(user.clone(), fetch(password)?),
         _ => Who::Nobody,
     })
-}
-
-/// The error with its innermost cause, without the address.
-fn in_words(error: &reqwest::Error) -> String {
-    let words = if error.is_connect() {
-        "cannot connect"
-    } else if error.is_body() || error.is_decode() {
-        "the answer broke off"
-    } else {
-        "the request failed"
-    };
-    let mut cause = error.source();
-    while let Some(inner) = cause.and_then(std::error::Error::source) {
-        cause = Some(inner);
-    }
-    cause.map_or_else(|| words.to_owned(), |cause| format!("{words} ({})", excerpt(&cause.to_string(), 160)))
 }

@@ -3,19 +3,19 @@
 //! Must never show who we are to the server, follow a redirect with it, or hold more of answers than allowed. Secrets
 //! and certificates are read anew when the server does not know us any more. Called by the hub.
 
-use std::error::Error as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_ENCODING, DATE, LOCATION, RETRY_AFTER};
-use reqwest::{Certificate, Client, Identity, RequestBuilder, Response, StatusCode, Url, redirect};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, redirect};
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use super::answer::{self, Labels, Sink};
 use crate::collect::HttpAuth;
+use crate::collect::http::{self, in_words};
 use crate::collect::names::excerpt;
 use crate::model::Secret;
 
@@ -29,8 +29,6 @@ const MOST_ERROR_BYTES: usize = 16 * 1024;
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// Secrets are read anew at most this often: a server that refuses them goes on doing so.
 const RELOAD_EVERY: Duration = Duration::from_secs(5);
-/// No PEM file of a few certificates is longer.
-const MOST_PEM_BYTES: u64 = 1024 * 1024;
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -295,8 +293,8 @@ impl Credentials {
         let secret =
             |name: &Option<crate::model::SecretRef>| name.as_ref().map(|name| name.resolve(Path::new(""))).transpose();
         let (bearer, password) = (secret(&auth.bearer)?, secret(&auth.password)?);
-        let ca = auth.ca.as_deref().map(pem_file).transpose()?;
-        let identity = auth.identity.as_deref().map(pem_file).transpose()?;
+        let ca = auth.ca.as_deref().map(http::pem_file).transpose()?;
+        let identity = auth.identity.as_deref().map(http::pem_file).transpose()?;
         let mut digest = Sha256::new();
         for pem in [&ca, &identity] {
             digest.update(pem.as_deref().unwrap_or_default());
@@ -311,42 +309,21 @@ impl Credentials {
     }
 }
 
-fn pem_file(path: &Path) -> Result<Vec<u8>, String> {
-    use std::io::Read as _;
-    let failed = |e: std::io::Error| format!("the file {} cannot be read: {e}", path.display());
-    let mut bytes = Vec::new();
-    std::fs::File::open(path).map_err(failed)?.take(MOST_PEM_BYTES).read_to_end(&mut bytes).map_err(failed)?;
-    Ok(bytes)
-}
-
 fn client(auth: &HttpAuth, ca: Option<&[u8]>, identity: Option<&[u8]>) -> Result<Client, String> {
-    // Without a process-wide provider the client would panic; main sets the same one, and then this changes nothing.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let place =
-        |path: &Option<std::path::PathBuf>| path.as_deref().map_or_else(String::new, |p| p.display().to_string());
-    let mut builder = Client::builder()
-        .user_agent(concat!("suture/", env!("CARGO_PKG_VERSION")))
+    let mut builder = http::builder()
         // What proves who we are must not go to another address.
         .redirect(redirect::Policy::none())
-        .no_proxy()
         .connect_timeout(CONNECT_WITHIN)
         .pool_max_idle_per_host(8);
-    if let Some(ca) = ca {
-        let wrong = |e: &dyn std::fmt::Display| format!("{}: no certificates in PEM: {e}", place(&auth.ca));
-        let certificates = Certificate::from_pem_bundle(ca).map_err(|e| wrong(&e))?;
-        if certificates.is_empty() {
-            return Err(wrong(&"there is none"));
-        }
+    if let (Some(path), Some(pem)) = (&auth.ca, ca) {
         // Who names authorities trusts those, and no others.
         builder = builder.tls_built_in_root_certs(false);
-        for certificate in certificates {
+        for certificate in http::authorities(path, pem)? {
             builder = builder.add_root_certificate(certificate);
         }
     }
-    if let Some(identity) = identity {
-        // What is wrong with a key is not repeated: it might be a piece of it.
-        let wrong = |_| format!("{}: not a certificate and its key in PEM, one after the other", place(&auth.identity));
-        builder = builder.identity(Identity::from_pem(identity).map_err(wrong)?);
+    if let (Some(path), Some(pem)) = (&auth.identity, identity) {
+        builder = builder.identity(http::identity(path, pem)?);
     }
     builder.build().map_err(|e| format!("TLS cannot be set up: {}", in_words(&e)))
 }
@@ -377,25 +354,6 @@ pub(super) fn api_error(kind: &str, words: &str) -> AskError {
         _ => "",
     };
     AskError::Api(format!("the server says: {words} ({}){remedy}", if kind.is_empty() { "error" } else { kind }))
-}
-
-/// The error with its innermost cause, without the address, in which secrets may stand.
-fn in_words(error: &reqwest::Error) -> String {
-    let mut words = if error.is_connect() {
-        "cannot connect; is it running?".to_owned()
-    } else if error.is_body() || error.is_decode() {
-        "the answer broke off".to_owned()
-    } else {
-        "the request failed".to_owned()
-    };
-    let mut cause = error.source();
-    while let Some(inner) = cause.and_then(std::error::Error::source) {
-        cause = Some(inner);
-    }
-    if let Some(cause) = cause {
-        words.push_str(&format!(" ({})", excerpt(&cause.to_string(), 160)));
-    }
-    words
 }
 
 /// `Tue, 15 Nov 1994 08:12:31 GMT`, in seconds since the epoch.

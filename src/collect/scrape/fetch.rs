@@ -3,7 +3,6 @@
 //! Must never hold a whole page, follow redirects without end, or show an address with its password. Called by the
 //! source.
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, TRANSFER_ENCODING};
@@ -12,6 +11,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::page::{Page, PageError, PageReader};
+use crate::collect::http;
 use crate::collect::names::excerpt;
 
 /// A page of this size has some 100,000 lines; ten times what its owners would call too big.
@@ -65,13 +65,8 @@ impl Fetcher {
     /// # Errors
     /// When TLS cannot be set up.
     pub fn new() -> Result<Self, String> {
-        // Without a process-wide provider the client would panic; main sets the same one, and then this changes nothing.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        Client::builder()
-            .user_agent(concat!("suture/", env!("CARGO_PKG_VERSION")))
+        http::builder()
             .redirect(redirect::Policy::limited(MOST_REDIRECTS))
-            // Prometheus does not read a page through the environment's proxy either; on loopback it would be absurd.
-            .no_proxy()
             .pool_max_idle_per_host(1)
             .build()
             .map(|client| Self { client })
@@ -136,27 +131,12 @@ async fn within<T>(until: Instant, work: impl Future<Output = Result<T, FetchErr
     tokio::time::timeout(budget, work).await.unwrap_or(Err(FetchError::Timeout(budget)))
 }
 
-/// The error with its causes, without the address (the fault names it already, and there without secrets).
+/// The error in words.
 fn in_words(error: &reqwest::Error) -> String {
     if error.is_redirect() {
         return format!("redirected more than {MOST_REDIRECTS} times; give the address it ends at");
     }
-    let mut words = if error.is_connect() {
-        "cannot connect; is it running?".to_owned()
-    } else if error.is_body() || error.is_decode() {
-        "the answer broke off".to_owned()
-    } else {
-        "the request failed".to_owned()
-    };
-    // The innermost cause is the one that says something: `Connection refused (os error 111)`.
-    let mut cause = error.source();
-    while let Some(inner) = cause.and_then(std::error::Error::source) {
-        cause = Some(inner);
-    }
-    if let Some(cause) = cause {
-        words.push_str(&format!(" ({})", excerpt(&cause.to_string(), 160)));
-    }
-    words
+    http::in_words(error)
 }
 
 /// One group of the list.

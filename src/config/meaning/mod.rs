@@ -2,6 +2,7 @@
 //!
 //! A check looks only at keys that are sound, so that one mistake gives one message. Called by the loader.
 
+mod cluster;
 mod grant;
 mod people;
 mod plugins;
@@ -24,6 +25,7 @@ use super::settings::{Chat, Daemon, Plugins};
 use super::{Known, Spot, TargetConfig};
 use crate::model::TargetId;
 
+pub(super) use cluster::{clusters, discover, of_clusters};
 pub(super) use grant::grant;
 pub(super) use people::{allow, freeze, person};
 pub(super) use plugins::plugins;
@@ -31,10 +33,7 @@ pub(super) use service::{default_timeout, service};
 pub(super) use source::{
     cloudwatch_source, host_source, kubernetes_source, probe_source, promql_source, scrape_source,
 };
-pub(super) use target::{
-    asg_target, clusters, discover, elb_target, haproxy_target, kubernetes_target, local_target, of_clusters,
-    redis_target,
-};
+pub(super) use target::{asg_target, elb_target, haproxy_target, kubernetes_target, local_target, redis_target};
 
 /// The names that tables of the file use for each other, gathered while they are read.
 pub(super) struct Names {
@@ -74,9 +73,7 @@ impl Names {
             listening: Vec::new(),
         }
     }
-}
 
-impl Names {
     /// Takes up the targets of a service that need no table.
     pub(super) fn imply(&mut self, service: &Node<'_>) {
         let targets = service.get_ref().as_table().and_then(|table| table.get("targets"));

@@ -257,7 +257,7 @@ fn targets(findings: &mut Findings<'_>, section: &Service<'_>, of: &str, names: 
         if let Some(implied) = TargetConfig::implied(target) {
             if let Some(why) = super::target::why_no_name_of(&implied) {
                 let at = section.at_element("targets", &text, 0);
-                findings.error(at, &format!("{of}`{target}` {why}"), super::target::LIKE_KUBERNETES);
+                findings.error(at, &format!("{of}{why}"), super::target::LIKE_KUBERNETES);
             }
             if !names.targets.iter().any(|(id, _)| id == target) {
                 names.targets.push((target.clone(), section.at_element("targets", &text, 0)));

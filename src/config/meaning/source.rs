@@ -10,6 +10,7 @@ use crate::collect::{
 };
 use crate::config::problem::{secret_in, value};
 use crate::config::reader::{Findings, Section};
+use crate::platform::place::{Kind, Place};
 
 /// A source of kind `host`.
 pub(in crate::config) fn host_source(findings: &mut Findings<'_>, section: &Section<'_, HostSettings>) {
@@ -164,8 +165,8 @@ pub(in crate::config) fn kubernetes_source(
     section: &Section<'_, KubernetesSourceSettings>,
 ) {
     let s = &section.settings;
-    let is_workload = s.watch.kind() == "k8s"
-        && s.watch.name().rsplit('/').nth(1).is_some_and(|kind| ["deployment", "statefulset"].contains(&kind));
+    let place = Some(&s.watch).filter(|watch| watch.kind() == "k8s").and_then(|watch| Place::of(watch).ok());
+    let is_workload = place.is_some_and(|place| matches!(place.kind, Kind::Deployment | Kind::StatefulSet));
     if !is_workload && section.sound(&["watch"]) {
         let message = format!("`watch` is {}, and only a workload has pods", s.watch);
         findings.error(section.at("watch"), &message, "write `watch = \"k8s:prod/deployment/web\"`");

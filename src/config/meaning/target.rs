@@ -1,12 +1,11 @@
 //! Checks of the `[[target]]` tables.
 
-use super::{Names, why_no_name, zero};
+use super::{Names, zero};
 use crate::act::{AsgSettings, ElbSettings, HaproxySettings, KubernetesSettings, LocalSettings, RedisSettings};
-use crate::config::problem::value;
+use crate::config::TargetConfig;
 use crate::config::reader::{Findings, Section};
-use crate::config::{DiscoverSettings, Spot, TargetConfig};
 use crate::model::TargetId;
-use crate::platform::ClusterSettings;
+use crate::platform::place::Place;
 
 /// A target of kind `local:`.
 pub(in crate::config) fn local_target(
@@ -71,31 +70,10 @@ pub(in crate::config) const LIKE_KUBERNETES: &str = "write `k8s:NAMESPACE/KIND/N
      statefulset, httproute, virtualservice, destinationrule and configmap, or `k8s:node/NAME`; a cluster's name may stand \
      in front: `k8s:CLUSTER/NAMESPACE/KIND/NAME`";
 
-const NAMESPACED: [&str; 6] =
-    ["deployment", "statefulset", "httproute", "virtualservice", "destinationrule", "configmap"];
-
 /// Why a target's name says nothing, if it does not.
-pub(in crate::config) fn why_no_name_of(target: &TargetConfig) -> Option<&'static str> {
+pub(in crate::config) fn why_no_name_of(target: &TargetConfig) -> Option<String> {
     let TargetConfig::Kubernetes(settings) = target else { return None };
-    let parts: Vec<_> = settings.name.name().split('/').collect();
-    if parts.iter().any(|part| part.is_empty()) {
-        return Some("has an empty part");
-    }
-    let is_good = match parts.as_slice() {
-        ["node", _] | [_, "node", _] => true,
-        [_, kind, _] | [_, _, kind, _] => NAMESPACED.contains(kind),
-        _ => false,
-    };
-    (!is_good).then_some("names nothing that Suture can act on in Kubernetes")
-}
-
-/// The cluster that a Kubernetes target's name begins with.
-fn cluster_of(id: &TargetId) -> Option<&str> {
-    let parts: Vec<_> = id.name().split('/').collect();
-    match parts.as_slice() {
-        [cluster, "node", _] | [cluster, _, _, _] => Some(cluster),
-        _ => None,
-    }
+    Place::of(&settings.name).err()
 }
 
 /// A target of kind `k8s:`.
@@ -110,7 +88,7 @@ pub(in crate::config) fn kubernetes_target(
     if section.sound(&["name"])
         && let Some(why) = why_no_name_of(&TargetConfig::Kubernetes(s.clone()))
     {
-        findings.error(section.at("name"), &format!("`{}` {why}", s.name), LIKE_KUBERNETES);
+        findings.error(section.at("name"), &format!("target {why}"), LIKE_KUBERNETES);
     }
     if s.max_replicas.is_some_and(|max| max < s.min_replicas) && section.sound(&["min_replicas", "max_replicas"]) {
         let message = format!("{of}`max_replicas` is less than `min_replicas` ({}): no count fits", s.min_replicas);
@@ -189,71 +167,6 @@ pub(in crate::config) fn redis_target(
         findings.error(section.at("ttl_key"), &format!("{of}`ttl_key` is empty"), "write the key, or leave it out");
     }
     zero(findings, section, &of, "timeout", s.timeout);
-}
-
-/// The `[[cluster]]` tables.
-pub(in crate::config) fn clusters(findings: &mut Findings<'_>, sections: &[Section<'_, ClusterSettings>]) {
-    let mut seen: Vec<&str> = Vec::new();
-    for section in sections {
-        let s = &section.settings;
-        if let Some(why) = why_no_name(&s.name).filter(|_| section.sound(&["name"])) {
-            let help = "write a short one: it stands in front of its targets, `k8s:east/prod/deployment/web`";
-            findings.error(section.at("name"), &format!("the cluster's name \"{}\" {why}", value(&s.name)), help);
-        } else if seen.contains(&s.name.as_str()) {
-            let message = format!("there are two clusters called `{}`", value(&s.name));
-            findings.error(section.at("name"), &message, "rename one");
-        }
-        seen.push(&s.name);
-    }
-}
-
-/// A `[[discover]]` table.
-pub(in crate::config) fn discover(
-    findings: &mut Findings<'_>,
-    section: &Section<'_, DiscoverSettings>,
-    clusters: &[ClusterSettings],
-) {
-    let s = &section.settings;
-    if !cfg!(feature = "kubernetes") {
-        let help = "build with the cargo feature `kubernetes`";
-        findings.error(section.header(), "[[discover]] looks into Kubernetes, which is not in this build", help);
-    }
-    if s.selector.trim().is_empty() && section.sound(&["selector"]) {
-        let help = "write which workloads are meant: `selector = \"suture.dev/watch=true\"`";
-        findings.error(section.at("selector"), "an empty `selector` would be every workload there is", help);
-    }
-    if s.namespace.is_empty() && section.sound(&["namespace"]) {
-        findings.error(section.at("namespace"), "`namespace` is empty", "write one, or \"*\" for all");
-    }
-    if let Some(cluster) = s.cluster.as_ref().filter(|name| !clusters.iter().any(|known| known.name == **name)) {
-        let message = format!("there is no [[cluster]] `{}`", value(cluster));
-        let help = format!("define it:\n[[cluster]]\nname = \"{}\"\ncontext = \"...\"", value(cluster));
-        findings.error(section.at("cluster"), &message, &help);
-    }
-    for key in ["name", "targets"].into_iter().filter(|key| s.service.contains_key(*key)) {
-        let message = format!("`{key}` in the template comes from what is found");
-        let help = if key == "name" { "write `name` in [[discover]] itself" } else { "leave it out" };
-        findings.error(section.header(), &message, help);
-    }
-}
-
-/// Targets of clusters that are not there.
-pub(in crate::config) fn of_clusters(
-    findings: &mut Findings<'_>,
-    targets: &[TargetConfig],
-    clusters: &[ClusterSettings],
-    spots: &std::collections::BTreeMap<Spot, std::ops::Range<usize>>,
-) {
-    for target in targets {
-        let (TargetConfig::Kubernetes(_), id) = (target, target.id()) else { continue };
-        let Some(cluster) = cluster_of(id) else { continue };
-        if clusters.iter().any(|known| known.name == cluster) {
-            continue;
-        }
-        let span = spots.get(&Spot::Target(id.clone())).cloned().unwrap_or_default();
-        let help = format!("define it:\n[[cluster]]\nname = \"{cluster}\"\ncontext = \"...\"");
-        findings.error(span, &format!("target `{id}`: there is no [[cluster]] `{cluster}`"), &help);
-    }
 }
 
 fn command(findings: &mut Findings<'_>, section: &Section<'_, LocalSettings>, of: &str) {

@@ -1,5 +1,7 @@
 //! The kinds of object that we ask for, as the API and its access control call them.
 
+use crate::platform::place::Kind;
+
 /// A kind of object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Resource {
@@ -71,6 +73,22 @@ impl Resource {
     #[must_use]
     pub fn in_rules(&self, subresource: &str) -> String {
         if subresource.is_empty() { self.plural.to_owned() } else { format!("{}/{subresource}", self.plural) }
+    }
+}
+
+impl Kind {
+    /// Its objects.
+    #[must_use]
+    pub fn resource(self) -> &'static Resource {
+        match self {
+            Self::Deployment => &DEPLOYMENTS,
+            Self::StatefulSet => &STATEFULSETS,
+            Self::HttpRoute => &HTTPROUTES,
+            Self::VirtualService => &VIRTUALSERVICES,
+            Self::DestinationRule => &DESTINATIONRULES,
+            Self::ConfigMap => &CONFIGMAPS,
+            Self::Node => &NODES,
+        }
     }
 }
 

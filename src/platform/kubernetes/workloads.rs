@@ -8,10 +8,10 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::call::Api;
-use super::place::{Kind, is_name};
 use super::reflect::{Reflector, Scope};
 use super::{Clusters, Meta};
 use crate::model::TargetId;
+use crate::platform::place::{Kind, is_name};
 
 /// More than one Suture can watch.
 const MOST: usize = 20_000;

@@ -1,10 +1,7 @@
-//! Reads the names of `k8s:` targets.
+//! The names of `k8s:` targets: `[CLUSTER/]NAMESPACE/KIND/NAME`, `[CLUSTER/]node/NAME`. Pure, and there without the adapter: the
+//! config is read with it.
 
 use crate::model::TargetId;
-
-use super::resource::{
-    CONFIGMAPS, DEPLOYMENTS, DESTINATIONRULES, HTTPROUTES, NODES, Resource, STATEFULSETS, VIRTUALSERVICES,
-};
 
 /// What kind of thing a target is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,20 +61,6 @@ impl Kind {
             Self::Node => "Node",
         }
     }
-
-    /// Its objects.
-    #[must_use]
-    pub fn resource(self) -> &'static Resource {
-        match self {
-            Self::Deployment => &DEPLOYMENTS,
-            Self::StatefulSet => &STATEFULSETS,
-            Self::HttpRoute => &HTTPROUTES,
-            Self::VirtualService => &VIRTUALSERVICES,
-            Self::DestinationRule => &DESTINATIONRULES,
-            Self::ConfigMap => &CONFIGMAPS,
-            Self::Node => &NODES,
-        }
-    }
 }
 
 /// Where a target is.
@@ -103,7 +86,7 @@ impl Place {
         let kind = |word: &str| {
             Kind::ALL.into_iter().find(|kind| kind.word() == word && *kind != Kind::Node).ok_or_else(|| {
                 format!(
-                    "{target} names no deployment, statefulset, httproute, virtualservice, destinationrule or configmap"
+                    "`{target}` names no deployment, statefulset, httproute, virtualservice, destinationrule or configmap"
                 )
             })
         };
@@ -112,10 +95,10 @@ impl Place {
             [cluster, "node", name] => (Some(*cluster), None, Kind::Node, *name),
             [namespace, word, name] => (None, Some(*namespace), kind(word)?, *name),
             [cluster, namespace, word, name] => (Some(*cluster), Some(*namespace), kind(word)?, *name),
-            _ => return Err(format!("{target} is not `k8s:NAMESPACE/KIND/NAME` or `k8s:node/NAME`")),
+            _ => return Err(format!("`{target}` is not `k8s:NAMESPACE/KIND/NAME` or `k8s:node/NAME`")),
         };
         if !is_name(name) || namespace.is_some_and(|namespace| !is_name(namespace)) {
-            return Err(format!("{target} has a part that nothing in Kubernetes can be called"));
+            return Err(format!("`{target}` has a part that nothing in Kubernetes can be called"));
         }
         let (cluster, namespace) = (cluster.map(str::to_owned), namespace.map(str::to_owned));
         Ok(Self { cluster, namespace, kind, name: name.to_owned() })
@@ -136,7 +119,7 @@ impl Place {
 
 /// Can an object be called so? Also keeps what the platform says apart from the paths that are made of it.
 #[must_use]
-pub(super) fn is_name(text: &str) -> bool {
+pub fn is_name(text: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
     let ends_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     text.len() <= 253 && text.chars().all(is_plain) && text.starts_with(ends_plain) && text.ends_with(ends_plain)
