@@ -29,10 +29,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 pub(crate) use build::{pool, remote_actuators};
-pub use chaos::Injector;
 pub use commands::Reply;
 pub use control::{ControlError, SOCKET, ask};
 
+use crate::chaos::Injector;
 use crate::chat::outbox::{Outbox, OutboxSettings, OutboxWorker};
 use crate::chat::{Desk, Messenger, Store};
 use crate::collect::SourceError;
@@ -45,6 +45,9 @@ use crate::wasm::LoadError;
 
 /// How often time is let pass: expiries, cooldowns and verdicts are no finer than this.
 const TICK: Duration = Duration::from_millis(250);
+
+/// How long experiments may take to get rid of their faults on shutdown; what is left goes with its lease.
+const EXPERIMENTS_END_WITHIN: Duration = Duration::from_secs(4);
 
 /// How long the chat may take to get rid of its last words on shutdown.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -144,9 +147,9 @@ pub(in crate::app) struct Shared {
     pub runner: Runner,
     pub people: Arc<people::People>,
     pub buttons: Arc<desk::Buttons>,
-    pub faults: Mutex<chaos::Faults>,
-    /// Ends of faults that are waited for.
-    pub timers: Mutex<Vec<tokio::task::JoinHandle<()>>>,
+    pub stand: chaos::Stand,
+    /// How many chats there are besides the console.
+    pub chats: usize,
     /// The file that says stop, while it is there.
     pub stop_file: Mutex<Option<PathBuf>>,
     #[cfg(feature = "sentence")]
@@ -188,9 +191,14 @@ impl Door {
         commands::answer(&self.0, &commands::Asked::here(by, via), text).await
     }
 
-    /// From now on faults can be injected into this service by `chaos run`.
+    /// From now on this one is asked as well when a fault is to be put in.
     pub fn add_injector(&self, injector: Arc<dyn Injector>) {
-        self.0.faults.lock().unwrap_or_else(PoisonError::into_inner).add(injector);
+        self.0.stand.add(injector);
+    }
+
+    /// From now on the lots of experiments are drawn by this seed: the same again hits the same.
+    pub fn draw_lots_by(&self, seed: u64) {
+        self.0.stand.draw_lots_by(seed);
     }
 
     /// The engine.
@@ -262,7 +270,8 @@ fn names(shared: &Weak<Shared>, wanted: &crate::chat::complete::Wanted) -> Vec<S
             let asks = |i: &&crate::incident::Incident| i.question.is_some();
             state.incidents.values().rev().filter(asks).map(|i| i.id.to_string()).collect()
         }
-        Wanted::Faults => shared.faults.lock().unwrap_or_else(PoisonError::into_inner).names(),
+        Wanted::Experiments => shared.stand.library().names().map(str::to_owned).collect(),
+        Wanted::Trials => state.experiments.all().rev().map(|trial| trial.id.to_string()).collect(),
         Wanted::Runs => state.runs.keys().rev().map(ToString::to_string).collect(),
         Wanted::Playbooks => shared.registry.catalog().playbooks().map(|p| p.name().to_owned()).collect(),
     }
@@ -299,7 +308,12 @@ impl App {
         let (locals, sd_urls) = build::start_locals(&config, exe, &data_dir, &mut actuators, say).await?;
         #[cfg(not(feature = "local"))]
         let (sd_urls, _) = (BTreeMap::new(), (exe, &mut actuators));
+        let stand = chaos::Stand::new(build::library(&config, say));
+        #[cfg(feature = "local")]
+        build::local_injectors(&stand, &locals);
         let pool = build::pool(&config);
+        #[cfg(feature = "kubernetes")]
+        build::cluster_injectors(&stand, &config, &pool);
         for actuator in build::remote_actuators(&config, &pool) {
             actuators.add(actuator);
         }
@@ -312,6 +326,7 @@ impl App {
         for (name, made) in build::platforms(&config, &store, &clock) {
             messengers.push(made.map_err(|why| AppError::System { what: format!("[chat.{name}]"), why })?);
         }
+        let chats = messengers.iter().filter(|messenger| messenger.platform() != "console").count();
         let settings = OutboxSettings::default();
         let (outbox, outbox_workers) = Outbox::with_store(messengers.clone(), &settings, Some(Arc::clone(&store)));
         let stamps = Arc::clone(&buttons);
@@ -354,8 +369,8 @@ impl App {
             runner,
             people,
             buttons,
-            faults: Mutex::default(),
-            timers: Mutex::default(),
+            stand,
+            chats,
             stop_file: Mutex::default(),
             #[cfg(feature = "sentence")]
             reader,
@@ -443,6 +458,10 @@ impl App {
             people::ask_again(Arc::clone(&people), Arc::clone(&engine), messengers.clone(), drain.clone())
         });
         let (shared, drain) = (Arc::clone(&self.shared), supervisor.drain_signal());
+        supervisor.keep("experiments", move || chaos::keep(Arc::clone(&shared), drain.clone()));
+        let (shared, drain) = (Arc::clone(&self.shared), supervisor.drain_signal());
+        supervisor.keep("game-days", move || chaos::keep_schedule(Arc::clone(&shared), drain.clone()));
+        let (shared, drain) = (Arc::clone(&self.shared), supervisor.drain_signal());
         supervisor.keep("stop-file", move || stop_file::watch(Arc::clone(&shared), drain.clone()));
         let (runner, drain) = (self.shared.runner.clone(), supervisor.drain_signal());
         supervisor.keep("engine", move || {
@@ -498,6 +517,9 @@ impl App {
     /// where that was never delivered.
     fn show_open_incidents(&self) {
         let (state, now) = (self.shared.engine.state(), self.clock.now());
+        for trial in state.experiments.all().filter(|trial| trial.is_open()) {
+            self.shared.outbox.show(&chaos::card(&state, &self.shared.config(), trial));
+        }
         let card = |incident| cards::incident_card(&state, &self.shared.config(), &self.shared.board, incident, now);
         for incident in state.incidents.values() {
             if incident.is_open() {
@@ -517,6 +539,8 @@ impl App {
 
     async fn stop(self, supervisor: Supervisor, reason: &str) {
         tracing::info!(reason, "going down");
+        // Before the last words: how they end is among these.
+        chaos::end_all(&self.shared, EXPERIMENTS_END_WITHIN).await;
         if !self.shared.outbox.flush(LAST_WORDS).await {
             tracing::warn!("the chat did not take everything that was still to be said");
         }

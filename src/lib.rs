@@ -26,11 +26,15 @@ pub mod replay;
 pub mod chat;
 
 pub mod config;
+
+pub mod chaos;
 pub mod supervise;
 
 pub mod app;
 pub mod author;
 pub mod cli;
 
+#[cfg(feature = "local")]
+pub mod load;
 #[cfg(feature = "local")]
 pub mod sample;

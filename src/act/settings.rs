@@ -41,6 +41,11 @@ pub struct LocalSettings {
     /// steer.
     #[serde(default)]
     pub cache: Option<String>,
+    /// Path of the program's own door for faults, for chaos experiments: `PUT` with `{"id", "fault", "lease_ms"}` puts one
+    /// in and renews it, `DELETE {faults}/ID` takes it out, and `GET` answers with the names of those it knows. A fault
+    /// whose lease runs out must go by itself. The balancer passes no request on to it.
+    #[serde(default)]
+    pub faults: Option<String>,
     /// How long a worker may take to become ready.
     #[serde(default = "ten_seconds", with = "duration_text")]
     pub ready_within: Duration,

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::registry::Survey;
 use super::watch::MakeSources;
-use super::{AppError, Made, cards};
+use super::{AppError, Made, cards, chaos};
 use crate::act::Actuator;
 use crate::chat::outbox::Outbox;
 #[cfg(feature = "sentence")]
@@ -148,6 +148,10 @@ pub(super) async fn start_locals(
             tracing::warn!(target = %settings.name, "runs with other settings than the config has; they apply once it was stopped");
         }
         sd_urls.insert(settings.name.clone(), process.sd_url.clone());
+        // What the balancer sees of the workers, unless a target has that very name.
+        if let Ok(front) = format!("{}/front", settings.name).parse::<TargetId>() {
+            sd_urls.entry(front).or_insert_with(|| format!("{}/front", process.sd_url));
+        }
         sockets.insert(settings.name.clone(), process.socket.clone());
         locals.push(Local { target: settings.name.clone(), process, outlive: settings.outlive });
     }
@@ -155,6 +159,38 @@ pub(super) async fn start_locals(
         actuators.add(Arc::new(LocalActuator::new(sockets, Timeouts::covering(all()))));
     }
     Ok((locals, sd_urls))
+}
+
+/// The experiments on file. What cannot be read is said, and is no reason not to start.
+pub(super) fn library(config: &Config, say: &(dyn Fn(&str) + Send + Sync)) -> crate::chaos::Library {
+    let dir = config.chaos.dir.as_ref();
+    let library = dir.map_or_else(crate::chaos::Library::stock, |dir| crate::chaos::Library::with_folder(dir));
+    for words in library.replacements() {
+        say(&words);
+    }
+    for problem in library.problems() {
+        say(&format!("an experiment is left out: {}: {}", problem.place(), problem.message));
+    }
+    library
+}
+
+/// Who can put faults into the local targets.
+#[cfg(feature = "local")]
+pub(super) fn local_injectors(stand: &chaos::Stand, locals: &[Local]) {
+    if locals.is_empty() {
+        return;
+    }
+    let sockets = locals.iter().map(|local| (local.target.clone(), local.process.socket.clone())).collect();
+    stand.add(Arc::new(crate::chaos::LocalInjector::new(sockets)));
+}
+
+/// Who can put faults into workloads of clusters.
+#[cfg(feature = "kubernetes")]
+pub(super) fn cluster_injectors(stand: &chaos::Stand, config: &Config, pool: &Pool) {
+    let is_there = config.targets.iter().any(|target| matches!(target, TargetConfig::Kubernetes(_)));
+    if is_there || !config.discover.is_empty() {
+        stand.add(Arc::new(crate::chaos::kubernetes::KubernetesInjector::new(pool.clusters.clone())));
+    }
 }
 
 /// What the sources and the targets of this config have in common. Nothing is connected yet.
@@ -381,7 +417,24 @@ pub(super) fn card_listener(
             shown.insert(incident.id);
             outbox.show(&cards::incident_card(state, &config, &board, incident, clock.now()));
         }
+        let experiments: BTreeSet<_> = events.iter().filter_map(chaos::experiment_of).collect();
+        let behind = touched.iter().filter_map(|id| state.incidents.get(id)?.experiment);
+        for trial in experiments.iter().copied().chain(behind).collect::<BTreeSet<_>>() {
+            if let Some(trial) = state.experiments.get(trial) {
+                outbox.show(&chaos::card(state, &config, trial));
+            }
+        }
         for event in events {
+            if let Some(id) = chaos::experiment_of(event) {
+                let words = ledger::describe(event);
+                match &event.fact {
+                    Fact::ExperimentEnded { .. } => outbox.conclude(&id.to_string(), &words),
+                    // Somebody has to look.
+                    Fact::FaultStuck { .. } => outbox.call(&id.to_string(), &called_for(&config, event), &words),
+                    _ => outbox.detail(&id.to_string(), &words),
+                }
+                continue;
+            }
             let Some(id) = event.incident.filter(|id| !quiet.contains(id)) else { continue };
             let (key, words) = (id.to_string(), ledger::describe(event));
             match &event.fact {
@@ -403,8 +456,8 @@ pub(super) fn card_listener(
                     | Fact::SourceFailed(_)
                     | Fact::SourceRecovered { .. }
                     | Fact::Forecast(_)
-                    | Fact::FaultInjected { .. }
-                    | Fact::FaultLifted { .. }
+                    | Fact::FaultInjected { experiment: None, .. }
+                    | Fact::FaultLifted { experiment: None, .. }
                     | Fact::TailRepaired { .. }
                     | Fact::ComponentHeld { .. }
                     | Fact::ComponentAccepted { .. }
@@ -417,6 +470,12 @@ pub(super) fn card_listener(
             }
         }
     })
+}
+
+/// Who is called when nobody answers for this service.
+fn called_for(config: &Config, event: &Event) -> Vec<String> {
+    let service = event.service.as_ref().and_then(|service| config.service(service));
+    service.map(|service| service.policy().approval.escalate_to).unwrap_or_default()
 }
 
 /// What a thread tells of an incident; the rest is for the ledger.

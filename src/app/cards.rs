@@ -35,7 +35,8 @@ pub(super) fn incident_card(
     let end = incident.closed_at.unwrap_or(now);
     let runs: Vec<_> = incident.runs.iter().filter_map(|id| state.runs.get(id)).collect();
     let last = runs.last().copied();
-    let mut outcome: Vec<_> = runs.iter().flat_map(|run| told_run(run)).collect();
+    let mut outcome: Vec<_> = during(state, incident).into_iter().collect();
+    outcome.extend(runs.iter().flat_map(|run| told_run(run)));
     outcome.extend(waiting_for(state, config, incident, policy.as_ref(), now));
     if last.is_none() {
         outcome.extend(incident.decided.clone());
@@ -65,8 +66,15 @@ pub(super) fn incident_card(
     }
     .card();
     card.picture = picture(state, config, board, incident, end);
-    card.plan = incident.question.as_ref().map(|q| PlanShown { incident: incident.id, digest: q.digest });
+    card.plan = incident.question.as_ref().map(|q| PlanShown { about: incident.id.to_string(), digest: q.digest });
     card
+}
+
+/// The experiment during which it began.
+fn during(state: &State, incident: &Incident) -> Option<String> {
+    let id = incident.experiment?;
+    let name = state.experiments.get(id).map(|trial| format!(" ({})", trial.plan.experiment.name)).unwrap_or_default();
+    Some(format!("It began during the experiment {id}{name}: somebody put a fault in on purpose."))
 }
 
 /// The limits that a service is on its way to, in words, soonest first.

@@ -170,12 +170,19 @@ async fn carry_out(shared: &Arc<Shared>, asked: &Asked, command: Command) -> Res
         Command::Audit(query) => audit(shared, query).await.map(Reply::Card),
         Command::AuditCsv(query) => audit_csv(shared, query).await,
         Command::AuditVerify => audit_verify(shared).await.map(Reply::Card),
-        Command::ChaosList => Ok(Reply::Card(chaos::list(shared, &state))),
-        Command::ChaosRun { fault, service, span } => {
-            chaos::run(shared, &by, &fault, &service, span).await.map(Reply::Done)
+        Command::ChaosList => Ok(Reply::Card(chaos::list(shared, &state).await)),
+        Command::ChaosDescribe { name } => chaos::describe(shared, &name).map(Reply::Card),
+        Command::ChaosPlan { name, service } => chaos::plan(shared, &name, service).await.map(Reply::Card),
+        Command::ChaosRun { name, service, span } => {
+            chaos::run(shared, asked, &name, service, span).await.map(Reply::Done)
         }
-        Command::ChaosStop { service } => chaos::stop(shared, service.as_ref()).await.map(Reply::Done),
-        Command::ChaosReport { service } => chaos::report(shared, service.as_ref()).await.map(Reply::Card),
+        Command::ChaosApprove { experiment } => chaos::approve(shared, asked, experiment).await.map(Reply::Done),
+        Command::ChaosReject { experiment, reason } => {
+            chaos::reject(shared, asked, experiment, reason).await.map(Reply::Done)
+        }
+        Command::ChaosStop { what } => chaos::stop(shared, asked, what.as_ref()).await.map(Reply::Done),
+        Command::ChaosReport { what } => chaos::report(shared, what.as_ref()).await.map(Reply::Card),
+        Command::ChaosScore => chaos::scoreboard(shared).await.map(Reply::Card),
         Command::Mode { service, mode } => {
             Ok(Reply::Done(told(&submit(shared, Input::SetMode { service, mode, by }).await?)))
         }
@@ -202,13 +209,20 @@ async fn carry_out(shared: &Arc<Shared>, asked: &Asked, command: Command) -> Res
 /// A yes counts for the plan that the person saw: the one on the button's card, or the one that was delivered where they
 /// speak.
 async fn approve(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     asked: &Asked,
     state: &State,
     incident: Option<IncidentId>,
     code: Option<OneTimeCode>,
 ) -> Result<Reply, String> {
     let incident = incident.or_else(|| asking_here(state, asked));
+    // Nothing but an experiment waits: that is meant.
+    if incident.is_none()
+        && state.incidents.values().all(|i| i.question.is_none())
+        && let Some(id) = chaos::the_one_that_asks(state)
+    {
+        return chaos::approve(shared, asked, Some(id)).await.map(Reply::Done);
+    }
     let question = incident.and_then(|id| state.incidents.get(&id)).and_then(|i| i.question.as_ref().map(|q| (i, q)));
     let mut digest = asked.plan;
     if let (None, Some(platform), Some((incident, _))) = (digest, &asked.platform, question) {
@@ -309,7 +323,7 @@ fn why_not(error: SubmitError) -> String {
 }
 
 /// What a person's word led to, in a line.
-fn told(events: &[Event]) -> String {
+pub(super) fn told(events: &[Event]) -> String {
     let lines: Vec<_> = events
         .iter()
         .map(|e| {

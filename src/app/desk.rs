@@ -201,12 +201,17 @@ impl FrontDesk {
 
     /// Why a button's question is no question any more, if so.
     fn gone(&self, meaning: &Meaning) -> Option<String> {
-        let Ok(Command::Approve { incident: Some(id), .. } | Command::Reject { incident: Some(id), .. }) =
-            parse(&meaning.command)
-        else {
-            return None;
-        };
         let state = self.shared.engine.state();
+        let id = match parse(&meaning.command) {
+            Ok(Command::Approve { incident: Some(id), .. } | Command::Reject { incident: Some(id), .. }) => id,
+            Ok(Command::ChaosApprove { experiment: Some(id) } | Command::ChaosReject { experiment: Some(id), .. }) => {
+                let trial = state.experiments.get(id);
+                let words = trial.map_or("over", |trial| trial.progress.words());
+                let asks = trial.is_some_and(|trial| trial.progress == crate::incident::Progress::Asked);
+                return (!asks).then(|| format!("Nothing was done: {id} is {words}."));
+            }
+            _ => return None,
+        };
         let Some(incident) = state.incidents.get(&id) else {
             return Some(format!("{id} is over."));
         };
@@ -339,6 +344,7 @@ fn filled(meaning: &Meaning, values: Option<&BTreeMap<String, String>>) -> Resul
             *code = Some(OneTimeCode::new(&digits).ok_or("a code has six to eight digits")?);
         }
         Command::Reject { reason, .. }
+        | Command::ChaosReject { reason, .. }
         | Command::Rollback { reason, .. }
         | Command::Close { reason, .. }
         | Command::FalseAlarm { reason, .. }

@@ -55,6 +55,8 @@ pub enum MarkKind {
     Undo,
     /// The service was well again: `R`.
     Resolved,
+    /// A fault was put in on purpose, or taken out: `F`.
+    Fault,
 }
 
 impl MarkKind {
@@ -64,6 +66,7 @@ impl MarkKind {
             Self::Action => 'A',
             Self::Undo => 'U',
             Self::Resolved => 'R',
+            Self::Fault => 'F',
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 pub use table::{AUDIT_FILTERS, COMMANDS, CommandHelp, Param, ParamForm, Slot, commands_markdown, help_for};
 
-use crate::model::{ActionKind, Args, IncidentId, Mode, RunId, ServiceId, Timestamp};
+use crate::model::{ActionKind, Args, ExperimentId, IncidentId, Mode, RunId, ServiceId, Timestamp};
 
 /// How long `mute` lasts when nobody says.
 pub const USUAL_MUTE: Duration = Duration::from_secs(3600);
@@ -159,27 +159,53 @@ pub enum Command {
     AuditCsv(AuditQuery),
     /// Prove the ledger's chain.
     AuditVerify,
-    /// The faults that can be injected, and those that are.
+    /// The experiments there are, and those that are under way.
     ChaosList,
-    /// Inject a fault.
+    /// An experiment in full.
+    ChaosDescribe {
+        /// Its name.
+        name: String,
+    },
+    /// What an experiment would do: a dry run.
+    ChaosPlan {
+        /// Its name.
+        name: String,
+        /// On which service; the experiment's own, or the only one, when absent.
+        service: Option<ServiceId>,
+    },
+    /// Have an experiment approved and run.
     ChaosRun {
         /// Its name.
-        fault: String,
-        /// Into which service.
-        service: ServiceId,
-        /// How long, at most [`LONGEST_FAULT`]; as configured when absent.
+        name: String,
+        /// On which service; the experiment's own, or the only one, when absent.
+        service: Option<ServiceId>,
+        /// How long each fault stays in, at most [`LONGEST_FAULT`]; as the experiment says when absent.
         span: Option<Duration>,
     },
-    /// Take injected faults out again.
+    /// Say yes to an experiment.
+    ChaosApprove {
+        /// To which; to the only one that asks when absent.
+        experiment: Option<ExperimentId>,
+    },
+    /// Say no to an experiment.
+    ChaosReject {
+        /// To which; to the only one that asks when absent.
+        experiment: Option<ExperimentId>,
+        /// Why; may be empty.
+        reason: String,
+    },
+    /// End experiments now, with everything taken out.
     ChaosStop {
-        /// Out of which service; out of all when absent.
-        service: Option<ServiceId>,
+        /// Which; all when absent.
+        what: Option<ExperimentOr<ServiceId>>,
     },
-    /// What became of the injected faults.
+    /// What became of experiments.
     ChaosReport {
-        /// Of which service; of all when absent.
-        service: Option<ServiceId>,
+        /// Of which, or of all with this name; all when absent.
+        what: Option<ExperimentOr<String>>,
     },
+    /// How the healing did over all experiments.
+    ChaosScore,
     /// Change how far Suture may go for a service.
     Mode {
         /// Which service.
@@ -228,6 +254,29 @@ impl fmt::Display for RunOrIncident {
         match self {
             Self::Run(run) => write!(f, "{run}"),
             Self::LastOf(incident) => write!(f, "{incident}"),
+        }
+    }
+}
+
+/// One experiment that was asked for, or a name: of a service, or of an experiment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExperimentOr<T> {
+    /// This one: `EXP-3` or `3`.
+    One(ExperimentId),
+    /// All of this name.
+    All(T),
+}
+
+impl<T: fmt::Display> fmt::Display for ExperimentOr<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(id) => write!(f, "{id}"),
+            Self::All(name) => {
+                // A name that looks like a number is told from one by its quotes.
+                let name = name.to_string();
+                let is_like_an_id = super::grammar::number_behind("exp-", &name).is_some();
+                if is_like_an_id { write!(f, "\"{name}\"") } else { f.write_str(&name) }
+            }
         }
     }
 }
@@ -370,7 +419,12 @@ impl Command {
             Self::AuditCsv(_) => "audit csv",
             Self::AuditVerify => "audit verify",
             Self::ChaosList => "chaos list",
+            Self::ChaosDescribe { .. } => "chaos describe",
+            Self::ChaosPlan { .. } => "chaos plan",
             Self::ChaosRun { .. } => "chaos run",
+            Self::ChaosApprove { .. } => "chaos approve",
+            Self::ChaosReject { .. } => "chaos reject",
+            Self::ChaosScore => "chaos score",
             Self::ChaosStop { .. } => "chaos stop",
             Self::ChaosReport { .. } => "chaos report",
             Self::Mode { .. } => "mode",
@@ -395,9 +449,19 @@ impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.verb())?;
         match self {
-            Self::Status { service } | Self::ChaosStop { service } | Self::ChaosReport { service } => {
+            Self::Status { service } => optional(f, service.as_ref()),
+            Self::ChaosDescribe { name } => write!(f, " {name}"),
+            Self::ChaosPlan { name, service } => {
+                write!(f, " {name}")?;
                 optional(f, service.as_ref())
             }
+            Self::ChaosApprove { experiment } => optional(f, experiment.as_ref()),
+            Self::ChaosReject { experiment, reason } => {
+                optional(f, experiment.as_ref())?;
+                because(f, reason)
+            }
+            Self::ChaosStop { what } => optional(f, what.as_ref()),
+            Self::ChaosReport { what } => optional(f, what.as_ref()),
             Self::Show { incident } => write!(f, " {incident}"),
             Self::Approve { incident, code: _ } => optional(f, incident.as_ref()),
             Self::Reject { incident, reason } => {
@@ -440,8 +504,9 @@ impl fmt::Display for Command {
             }
             Self::Enable { name } => write!(f, " {name}"),
             Self::Audit(query) | Self::AuditCsv(query) => write!(f, "{query}"),
-            Self::ChaosRun { fault, service, span: for_so_long } => {
-                write!(f, " {fault} {service}")?;
+            Self::ChaosRun { name, service, span: for_so_long } => {
+                write!(f, " {name}")?;
+                optional(f, service.as_ref())?;
                 for_so_long.map_or(Ok(()), |for_so_long| write!(f, " for:{}", span(for_so_long)))
             }
             Self::Mode { service, mode } => write!(f, " {service} {mode}"),
@@ -452,6 +517,7 @@ impl fmt::Display for Command {
             | Self::Playbooks
             | Self::AuditVerify
             | Self::ChaosList
+            | Self::ChaosScore
             | Self::Resume
             | Self::Whoami
             | Self::Quit => Ok(()),

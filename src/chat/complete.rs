@@ -22,8 +22,10 @@ pub enum Wanted {
     Runs,
     /// The playbooks.
     Playbooks,
-    /// The faults that can be injected.
-    Faults,
+    /// The experiments on file.
+    Experiments,
+    /// The experiments that were asked for, newest first.
+    Trials,
 }
 
 /// Looks names up. Called on the console's own thread on every press of the tab key: it must be quick and not wait.
@@ -131,7 +133,10 @@ fn slot_values(field: &Param, given: &[String], names: &Names) -> Vec<String> {
         Some(Slot::RunOrIncident) => both(&Wanted::Runs, &Wanted::Incidents),
         Some(Slot::ServiceOrIncident) => both(&Wanted::Services, &Wanted::Incidents),
         Some(Slot::Playbook) => names(&Wanted::Playbooks),
-        Some(Slot::Fault) => names(&Wanted::Faults),
+        Some(Slot::Experiment) => names(&Wanted::Experiments),
+        Some(Slot::Trial) => names(&Wanted::Trials),
+        Some(Slot::TrialOrService) => both(&Wanted::Trials, &Wanted::Services),
+        Some(Slot::TrialOrExperiment) => both(&Wanted::Trials, &Wanted::Experiments),
         Some(Slot::Action) => actions().to_vec(),
         Some(Slot::Ability) => actions().into_iter().chain(verb_parts(&[])).collect(),
         Some(Slot::Person) => vec!["me".to_owned()],
@@ -153,7 +158,8 @@ mod tests {
             Wanted::Pending => &["INC-12"],
             Wanted::Runs => &["RUN-3"],
             Wanted::Playbooks => &["scale-out"],
-            Wanted::Faults => &["latency", "load"],
+            Wanted::Experiments => &["latency", "load"],
+            Wanted::Trials => &["EXP-3"],
         };
         list.iter().map(|s| (*s).to_owned()).collect()
     }
@@ -178,7 +184,7 @@ mod tests {
         assert_eq!(offered("approve 1 x"), [""; 0]);
         assert_eq!(offered("nonsense "), [""; 0]);
         assert_eq!(offered("help inc"), ["incidents"]);
-        assert_eq!(offered("help chaos re"), ["chaos report"].map(|_| "report"));
+        assert_eq!(offered("help chaos re"), ["reject", "report"]);
         assert_eq!(offered("mute s"), ["shop", "search"]);
     }
 
@@ -192,11 +198,15 @@ mod tests {
 
     #[test]
     fn faults_and_what_people_may_do() {
-        assert_eq!(offered("chaos "), ["list", "run", "stop", "report"]);
+        assert_eq!(
+            offered("chaos "),
+            ["list", "describe", "plan", "run", "approve", "reject", "stop", "report", "score"]
+        );
         assert_eq!(offered("chaos run l"), ["latency", "load"]);
         assert_eq!(offered("chaos run load s"), ["shop", "search"]);
         assert_eq!(offered("chaos run load shop "), ["for:"]);
         assert_eq!(offered("chaos stop s"), ["shop", "search"]);
+        assert_eq!(offered("chaos report "), ["EXP-3", "latency", "load"]);
         assert_eq!(offered("can "), ["me"]);
         assert_eq!(offered("can me sc"), ["scale"]);
         assert_eq!(offered("can me scale s"), ["shop", "search"]);

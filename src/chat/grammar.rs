@@ -12,10 +12,10 @@ use std::time::Duration;
 use self::cursor::{Cursor, Word};
 use super::clean;
 use super::command::{
-    AUDIT_FILTERS, AuditQuery, COMMANDS, Command, LONGEST_FAULT, LONGEST_MUTE, OneTimeCode, RunOrIncident,
-    ServiceOrIncident, USUAL_MUTE, When, Who, help_for,
+    AUDIT_FILTERS, AuditQuery, COMMANDS, Command, ExperimentOr, LONGEST_FAULT, LONGEST_MUTE, OneTimeCode,
+    RunOrIncident, ServiceOrIncident, USUAL_MUTE, When, Who, help_for,
 };
-use crate::model::{ActionKind, Args, IncidentId, LONGEST_SETTLE, Mode, RunId, ServiceId, Timestamp};
+use crate::model::{ActionKind, Args, ExperimentId, IncidentId, LONGEST_SETTLE, Mode, RunId, ServiceId, Timestamp};
 
 /// Longest command, in characters: a long message by chat standards, and nothing a command needs.
 pub const MAX_CHARS: usize = 2000;
@@ -156,6 +156,9 @@ fn command(verb: &str, words: &mut Cursor<'_>) -> Result<Command, ParseError> {
         "incidents" => Command::Incidents,
         "show" => Command::Show { incident: shown(needed(words, "the incident")?)? },
         "approve" => return approve(words),
+        "reject" if is_an_experiment(words) => {
+            Command::ChaosReject { experiment: leading_experiment(words)?, reason: reason(words)? }
+        }
         "reject" => Command::Reject { incident: leading_incident(words)?, reason: reason(words)? },
         "rollback" => {
             Command::Rollback { of: run_or_incident(needed(words, "the run or incident")?)?, reason: reason(words)? }
@@ -209,45 +212,124 @@ fn command(verb: &str, words: &mut Cursor<'_>) -> Result<Command, ParseError> {
     finished(words).map(|()| command)
 }
 
+/// What can follow `chaos`.
+const CHAOS: [&str; 9] = ["list", "describe", "plan", "run", "approve", "reject", "stop", "report", "score"];
+
 /// `chaos` and what follows: `chaos` alone is no command.
 fn chaos(words: &mut Cursor<'_>) -> Result<Command, ParseError> {
+    const USAGE: &str = "chaos list|describe|plan|run|approve|reject|stop|report|score";
     let Some(word) = words.next()? else {
-        let problem = Problem::Missing("what to do (list, run, stop or report)");
-        return Err(ParseError { usage: Some("chaos list|run|stop|report"), ..error(problem, "", words.column()) });
+        let problem =
+            Problem::Missing("what to do (list, describe, plan, run, approve, reject, stop, report or score)");
+        return Err(ParseError { usage: Some(USAGE), ..error(problem, "", words.column()) });
     };
-    let verb = format!("chaos {}", word.text.to_lowercase());
-    let help = help_for(&verb).filter(|_| !word.quoted).ok_or_else(|| ParseError {
-        usage: Some("chaos list|run|stop|report"),
-        suggestion: nearest(&word.text.to_lowercase(), ["list", "run", "stop", "report"].into_iter())
-            .map(|nearest| format!("chaos {nearest}")),
-        ..error(Problem::Not("one of list, run, stop and report"), &word.text, word.column)
+    let lower = word.text.to_lowercase();
+    let help = help_for(&format!("chaos {lower}")).filter(|_| !word.quoted).ok_or_else(|| ParseError {
+        usage: Some(USAGE),
+        suggestion: nearest(&lower, CHAOS.into_iter()).map(|nearest| format!("chaos {nearest}")),
+        ..error(
+            Problem::Not("one of list, describe, plan, run, approve, reject, stop, report and score"),
+            &word.text,
+            word.column,
+        )
     })?;
-    let command = match help.verb {
-        "chaos run" => chaos_run(words),
-        "chaos stop" => words.next().and_then(|w| Ok(Command::ChaosStop { service: w.map(service).transpose()? })),
-        "chaos report" => words.next().and_then(|w| Ok(Command::ChaosReport { service: w.map(service).transpose()? })),
-        _ => Ok(Command::ChaosList),
-    };
-    command
+    chaos_verb(help.verb, words)
         .and_then(|command| finished(words).map(|()| command))
         .map_err(|e| ParseError { usage: e.usage.or(Some(help.usage)), ..e })
 }
 
+fn chaos_verb(verb: &str, words: &mut Cursor<'_>) -> Result<Command, ParseError> {
+    Ok(match verb {
+        "chaos describe" => Command::ChaosDescribe { name: experiment_name(words)? },
+        "chaos plan" => Command::ChaosPlan { name: experiment_name(words)?, service: on_service(words)? },
+        "chaos run" => return chaos_run(words),
+        "chaos approve" => Command::ChaosApprove { experiment: leading_experiment(words)? },
+        "chaos reject" => Command::ChaosReject { experiment: leading_experiment(words)?, reason: reason(words)? },
+        "chaos stop" => {
+            Command::ChaosStop { what: words.next()?.map(|word| experiment_or(word, service)).transpose()? }
+        }
+        "chaos report" => Command::ChaosReport {
+            what: words
+                .next()?
+                .map(|word| experiment_or(word, |w| name(w, "the name of an experiment")))
+                .transpose()?,
+        },
+        "chaos score" => Command::ChaosScore,
+        _ => Command::ChaosList,
+    })
+}
+
+fn experiment_name(words: &mut Cursor<'_>) -> Result<String, ParseError> {
+    name(needed(words, "the experiment (`chaos list` has them)")?, "the name of an experiment")
+}
+
+/// `[on] SERVICE`, if there is one.
+fn on_service(words: &mut Cursor<'_>) -> Result<Option<ServiceId>, ParseError> {
+    let mut ahead = words.clone();
+    let Some(word) = ahead.next()? else { return Ok(None) };
+    if word.text.split_once(':').is_some_and(|(key, _)| key.eq_ignore_ascii_case("for")) && !word.quoted {
+        return Ok(None);
+    }
+    *words = ahead;
+    if word.text.eq_ignore_ascii_case("on") && !word.quoted {
+        return needed_service(words).map(Some);
+    }
+    service(word).map(Some)
+}
+
 fn chaos_run(words: &mut Cursor<'_>) -> Result<Command, ParseError> {
-    let fault = name(needed(words, "the fault (`chaos list` has them)")?, "the name of a fault")?;
-    let service = needed_service(words)?;
-    let Some(word) = words.next()? else { return Ok(Command::ChaosRun { fault, service, span: None }) };
+    let name = experiment_name(words)?;
+    let service = on_service(words)?;
+    let Some(word) = words.next()? else { return Ok(Command::ChaosRun { name, service, span: None }) };
     let wrong = || error(Problem::Not("a time of at most 1h, like for:30s"), &word.text, word.column);
     let (key, value) = word.text.split_once(':').filter(|_| !word.quoted).ok_or_else(wrong)?;
     if !key.eq_ignore_ascii_case("for") {
         return Err(wrong());
     }
     let span = span(&word, value).ok().filter(|d| *d <= LONGEST_FAULT).ok_or_else(wrong)?;
-    Ok(Command::ChaosRun { fault, service, span: Some(span) })
+    Ok(Command::ChaosRun { name, service, span: Some(span) })
+}
+
+/// Is an experiment named next: `EXP-3`?
+fn is_an_experiment(words: &Cursor<'_>) -> bool {
+    let word = words.clone().next_lenient();
+    word.is_some_and(|word| !word.quoted && word.text.to_ascii_lowercase().replace(DASHES, "-").starts_with("exp-"))
+}
+
+fn experiment(word: &Word) -> Result<ExperimentId, ParseError> {
+    number_behind("exp-", &word.text)
+        .filter(|_| !word.quoted)
+        .map(ExperimentId)
+        .ok_or_else(|| error(Problem::Not("an experiment like EXP-1 or 1"), &word.text, word.column))
+}
+
+/// The experiment in front of a reason, if there is one.
+fn leading_experiment(words: &mut Cursor<'_>) -> Result<Option<ExperimentId>, ParseError> {
+    let mut ahead = words.clone();
+    let Some(word) = ahead.next_lenient() else { return Ok(None) };
+    if word.quoted || !(looks_like_an_id(&word) || is_an_experiment(words)) {
+        return Ok(None);
+    }
+    *words = ahead;
+    experiment(&word).map(Some)
+}
+
+fn experiment_or<T>(
+    word: Word,
+    named: impl FnOnce(Word) -> Result<T, ParseError>,
+) -> Result<ExperimentOr<T>, ParseError> {
+    match experiment(&word) {
+        Ok(id) => Ok(ExperimentOr::One(id)),
+        Err(_) => named(word).map(ExperimentOr::All),
+    }
 }
 
 /// `approve [INCIDENT] [code:NNNNNN]`. No error here repeats digits that may be a code: errors are shown to others.
 fn approve(words: &mut Cursor<'_>) -> Result<Command, ParseError> {
+    if is_an_experiment(words) {
+        let experiment = leading_experiment(words)?;
+        return Ok(Command::ChaosApprove { experiment });
+    }
     let (mut about, mut code) = (None, None);
     while let Some(word) = words.next()? {
         let text = word.text.to_lowercase();

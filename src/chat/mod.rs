@@ -34,7 +34,7 @@ pub use command::{AuditQuery, COMMANDS, Command, CommandHelp, When};
 pub use grammar::{ParseError, parse};
 pub use talk::{Answer, Desk, Field, File, Form, Heard, MemoryStore, Place, Press, Proof, Said, Store};
 
-use crate::model::{Digest, IncidentId};
+use crate::model::Digest;
 
 /// Where a conversation is held: the port of this module.
 #[async_trait]
@@ -163,10 +163,10 @@ pub struct Card {
 }
 
 /// A plan that people are shown. Who sees it can decide on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanShown {
-    /// Of which incident.
-    pub incident: IncidentId,
+    /// Of what: `INC-7`, `EXP-3`.
+    pub about: String,
     /// Which plan.
     pub digest: Digest,
 }

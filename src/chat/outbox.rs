@@ -462,8 +462,8 @@ impl Lane {
     /// From here on people on this platform have seen this plan.
     fn note_plan(&self, card: &Card) {
         let mut delivered = self.delivered.lock().unwrap_or_else(PoisonError::into_inner);
-        match card.plan {
-            Some(plan) => delivered.insert(plan.incident.to_string(), plan.digest),
+        match &card.plan {
+            Some(plan) => delivered.insert(plan.about.clone(), plan.digest),
             None => delivered.remove(&card.key),
         };
     }

@@ -107,6 +107,7 @@ fn look(kind: MarkKind) -> Look {
         MarkKind::Action => Look { color: RGBColor(106, 61, 154), dash: Some((12.0, 7.0)) },
         MarkKind::Undo => Look { color: RGBColor(163, 89, 10), dash: Some((1.0, 8.0)) },
         MarkKind::Resolved => Look { color: RGBColor(31, 122, 77), dash: Some((5.0, 6.0)) },
+        MarkKind::Fault => Look { color: INK, dash: Some((9.0, 3.0)) },
     }
 }
 
@@ -417,6 +418,7 @@ impl Sketch<'_> {
             MarkKind::Action => &[(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
             MarkKind::Undo => &[(0.0, -1.25), (1.25, 0.0), (0.0, 1.25), (-1.25, 0.0)],
             MarkKind::Resolved => &[],
+            MarkKind::Fault => &[(-1.05, 0.0), (-0.5, -1.0), (0.5, -1.0), (1.05, 0.0), (0.5, 1.0), (-0.5, 1.0)],
         };
         if corners.is_empty() {
             self.dot((x, y), r, color)?;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt as _};
 use serde::Serialize;
 use tokio::time::timeout;
@@ -18,7 +19,7 @@ use crate::act::{Actuator, Permission};
 use crate::app::Made;
 use crate::collect::{Gathered, Source, SourceSettings};
 use crate::config::{
-    Config, Known, Level, Problem, ServiceConfig, Spot, TargetConfig, count_in_words, lines_for_all, plain,
+    ChaosAllow, Config, Known, Level, Problem, ServiceConfig, Spot, TargetConfig, count_in_words, lines_for_all, plain,
 };
 use crate::model::{ActionKind, Digest, TargetId, TargetState};
 
@@ -79,6 +80,9 @@ pub struct BuiltIn {
 pub type SourcePort = dyn Fn(&Config, &ServiceConfig, &SourceSettings) -> Result<Box<dyn Source>, String> + Send + Sync;
 /// Makes (or finds) the adapter that acts on a target; only its `observe` and its `permissions` are called.
 pub type TargetPort = dyn Fn(&Config, &TargetConfig) -> Result<Arc<dyn Actuator>, String> + Send + Sync;
+/// Asks what experiments would need on a target; nothing where they need no rights.
+pub type ChaosPort =
+    dyn Fn(&Config, &TargetConfig) -> BoxFuture<'static, Result<Vec<Permission>, String>> + Send + Sync;
 /// Loads a component from a file, without running it.
 pub type ComponentPort = dyn Fn(Role, &Path) -> Result<Loaded, String> + Send + Sync;
 
@@ -91,6 +95,8 @@ pub struct CheckPorts {
     pub source: Box<SourcePort>,
     /// Makes actuators.
     pub target: Box<TargetPort>,
+    /// Asks for the rights of experiments.
+    pub chaos: Box<ChaosPort>,
     /// Loads components of `playbooks_dir` and `rules_dir`.
     pub component: Box<ComponentPort>,
     /// The components that are built in.
@@ -344,12 +350,17 @@ async fn targets(findings: &mut Findings<'_>, ports: &CheckPorts, depth: Depth) 
             Ok::<_, String>((state.map_err(|e| e.to_string()), rights.map_err(|e| e.to_string())))
         };
         let (seen, rights) = asked.await.unwrap_or_else(|why| (Err(why), Ok(Vec::new())));
-        (target, seen, rights)
+        let wanted = depth == Depth::Rights && seen.is_ok() && config.suture.chaos != ChaosAllow::Never;
+        let chaos =
+            if wanted { timeout(OBSERVE_WITHIN, (ports.chaos)(config, target)).await } else { Ok(Ok(Vec::new())) };
+        // Whoever cannot be asked has said so above.
+        (target, seen, rights, chaos.ok().and_then(Result::ok).unwrap_or_default())
     });
     let asked: Vec<_> = asked.collect();
     let answers: Vec<_> = stream::iter(asked).buffered(AT_ONCE).collect().await;
-    for (target, seen, rights) in answers {
+    for (target, seen, rights, chaos) in answers {
         let id = target.id();
+        experiments(findings, id, &chaos);
         match rights {
             Ok(rights) => rights.iter().for_each(|right| permission(findings, id, right)),
             // What cannot be seen at all is said below, once.
@@ -396,6 +407,20 @@ fn permission(findings: &mut Findings<'_>, id: &TargetId, right: &Permission) {
             let help = "grant it, or leave it: docs/TARGETS.md says what each action needs";
             findings.warn(&Spot::Target(id.clone()), &message, help);
         }
+    }
+}
+
+/// What experiments would need. No warning: nobody has to want any.
+fn experiments(findings: &mut Findings<'_>, id: &TargetId, rights: &[Permission]) {
+    let mut missing: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for Permission { what, name, allowed } in rights {
+        missing.entry(what).or_default().extend((*allowed != Some(true)).then_some(name.as_str()));
+    }
+    for (what, names) in missing {
+        findings.good(&match names.is_empty() {
+            true => format!("target {id}: experiments have all rights for the {what}"),
+            false => format!("target {id}: experiments would need for the {what}: {}", names.join(", ")),
+        });
     }
 }
 

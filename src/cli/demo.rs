@@ -24,7 +24,7 @@ use crate::sample::{Fault, Shop};
 use crate::wasm::{Host, Limits};
 
 /// How long learning may take; 110 samples of a quarter of a second are half a minute.
-const LEARN_WITHIN: Duration = Duration::from_secs(120);
+pub(super) const LEARN_WITHIN: Duration = Duration::from_secs(120);
 
 /// Quiet time between the first model and the fault, so that the card's curves have a before.
 const SETTLE: Duration = Duration::from_secs(3);
@@ -51,18 +51,19 @@ pub(super) struct DemoArgs {
 }
 
 /// The config of the demo, as a file that anybody can read and change.
-fn config_text(exe: &Path) -> anyhow::Result<String> {
+pub(super) fn config_text(exe: &Path) -> anyhow::Result<String> {
     let settings = Shop::settings(exe)?;
     Ok(include_str!("demo.toml")
         .replace("@COMMAND@", &serde_json::to_string(&settings.command)?)
         .replace("@CACHE@", settings.cache.as_deref().unwrap_or_default())
+        .replace("@FAULTS@", settings.faults.as_deref().unwrap_or_default())
         .replace("@MAX_IN_FLIGHT@", &settings.max_in_flight.to_string()))
 }
 
 pub(super) fn demo(global: &Global, args: &DemoArgs) -> anyhow::Result<u8> {
     let dir = match &global.data_dir {
         Some(dir) => std::path::absolute(dir)?,
-        None => fresh_folder()?,
+        None => fresh_folder("demo")?,
     };
     super::make_data_dir(&dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -71,10 +72,10 @@ pub(super) fn demo(global: &Global, args: &DemoArgs) -> anyhow::Result<u8> {
     ended
 }
 
-/// A folder for this demo alone.
-fn fresh_folder() -> anyhow::Result<PathBuf> {
+/// A folder for this demo, or this bench, alone.
+pub(super) fn fresh_folder(what: &str) -> anyhow::Result<PathBuf> {
     let stamp = SystemClock.now().to_string().replace([':', '.'], "-");
-    let dir = std::env::temp_dir().join(format!("suture-demo-{stamp}-{}", std::process::id()));
+    let dir = std::env::temp_dir().join(format!("suture-{what}-{stamp}-{}", std::process::id()));
     // The name must be ours alone: somebody else may write to the same folder of temporary files.
     std::fs::DirBuilder::new().mode(0o700).create(&dir)?;
     Ok(dir)
@@ -105,7 +106,7 @@ async fn tell_the_story(global: &Global, args: &DemoArgs, dir: &Path) -> anyhow:
     let door = app.door();
     let supervisor = app.local("shop").ok_or_else(|| anyhow::anyhow!("the shop did not start"))?;
     let shop = Arc::new(Shop::open(&exe, dir, supervisor).await?);
-    door.add_injector(Arc::new(ShopsFaults(Arc::downgrade(&shop))));
+    door.add_injector(shop.injector());
     // The folder may have a demo behind it: its incidents say nothing about this one.
     let over = over(&door.engine().state());
     let (mut healed, mut trouble) = (false, None);
@@ -150,7 +151,7 @@ async fn story(
     over: &BTreeSet<IncidentId>,
 ) -> anyhow::Result<bool> {
     let service = ServiceId::from("shop");
-    learn(door, &service).await?;
+    learn(door, &service, LEARN_WITHIN).await?;
     talk.open(door);
     door.outbox().say_on(
         "console",
@@ -164,7 +165,7 @@ async fn story(
         Fault::Load => args.fault.describe().to_owned(),
         _ => format!("{} ({place})", args.fault.describe()),
     };
-    let fact = Fact::FaultInjected { fault: args.fault.to_string(), detail };
+    let fact = Fact::FaultInjected { fault: args.fault.to_string(), detail, experiment: None, index: None };
     door.engine().note(Some(&service), None, fact).await?;
 
     if let Some(own) = own {
@@ -183,36 +184,6 @@ async fn story(
         "It is over. Look around (`show 1`, `audit`, `chart shop latency_p95`, `rollback RUN-1`); `quit` leaves.",
     );
     std::future::pending().await
-}
-
-/// The faults of the shop, for `chaos run`.
-struct ShopsFaults(std::sync::Weak<Shop>);
-
-impl ShopsFaults {
-    fn shop(&self) -> Result<Arc<Shop>, String> {
-        self.0.upgrade().ok_or_else(|| "the shop is closing".to_owned())
-    }
-}
-
-#[async_trait::async_trait]
-impl crate::app::Injector for ShopsFaults {
-    fn service(&self) -> ServiceId {
-        ServiceId::from("shop")
-    }
-
-    fn faults(&self) -> Vec<(String, String)> {
-        Fault::ALL.iter().map(|fault| (fault.to_string(), fault.describe().to_owned())).collect()
-    }
-
-    async fn inject(&self, fault: &str) -> Result<String, String> {
-        let known = Fault::ALL.into_iter().find(|known| known.to_string() == fault);
-        let known = known.ok_or_else(|| format!("there is no fault `{fault}`"))?;
-        self.shop()?.inject(known, None).await.map_err(|e| e.to_string())
-    }
-
-    async fn lift(&self) -> Result<(), String> {
-        self.shop()?.lift().await.map_err(|e| e.to_string())
-    }
 }
 
 /// A playbook that somebody wants to see at work.
@@ -272,10 +243,10 @@ async fn ask_for(door: &Door, playbook: &str, over: &BTreeSet<IncidentId>) -> an
 }
 
 /// Waits for the first model, with a bar.
-async fn learn(door: &Door, service: &ServiceId) -> anyhow::Result<()> {
+pub(super) async fn learn(door: &Door, service: &ServiceId, within: Duration) -> anyhow::Result<()> {
     let bar = ProgressBar::new(110);
     bar.set_style(ProgressStyle::with_template("  learning what is normal {bar:40} {pos}/{len} samples")?);
-    let deadline = Instant::now() + LEARN_WITHIN;
+    let deadline = Instant::now() + within;
     loop {
         let (judge, model) = door.board().with(service, |b| (b.reading.as_ref().map(|r| r.judge.clone()), b.model));
         if let Some(Judge::Learning { have, need }) = judge {
@@ -288,7 +259,7 @@ async fn learn(door: &Door, service: &ServiceId) -> anyhow::Result<()> {
         }
         if Instant::now() > deadline {
             bar.abandon();
-            anyhow::bail!("no model after {}: the shop gives too few samples on this machine", in_words(LEARN_WITHIN));
+            anyhow::bail!("no model after {}: the shop gives too few samples on this machine", in_words(within));
         }
         sleep(Duration::from_millis(100)).await;
     }

@@ -5,10 +5,15 @@
 
 mod audit;
 mod backtest;
+#[cfg(feature = "local")]
+mod bench;
+mod chaos;
 pub mod check;
 #[cfg(feature = "local")]
 mod demo;
 mod detect;
+#[cfg(feature = "local")]
+mod evaluate;
 pub mod init;
 mod log;
 mod playbook;
@@ -16,6 +21,8 @@ mod playbook;
 mod pull;
 mod replay;
 mod run;
+#[cfg(feature = "local")]
+mod stage;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -50,6 +57,7 @@ const EXAMPLES: &str = "\
 Examples:
   suture demo                       watch a sample service fall ill and approve its cure
   suture demo --fault crash --yes   the same unattended; exits 0 only if it was healed
+  suture bench load stress          what customers feel, with healing and without
   suture init && suture run         watch this machine
   suture check --config prod.toml   prove a config before it runs
   suture detect --input m.csv --output s.csv   judge a file of metrics
@@ -101,6 +109,12 @@ enum Command {
     /// See it work: a sample service on this machine falls ill and is healed
     #[cfg(feature = "local")]
     Demo(demo::DemoArgs),
+    /// Measure what customers feel under load, with healing and without
+    #[cfg(feature = "local")]
+    Bench {
+        #[command(subcommand)]
+        command: bench::BenchCommand,
+    },
     /// Write a commented starter config that watches this machine
     Init {
         /// Where to write it
@@ -121,6 +135,9 @@ enum Command {
     },
     /// Judge a file of metrics as the daemon would, and measure how good that is
     Detect(detect::DetectArgs),
+    /// Prove the healing: every experiment on the sample shop, with Suture and without, as a table
+    #[cfg(feature = "local")]
+    Evaluate(evaluate::EvaluateArgs),
     /// What happened, from the ledger
     Audit(audit::AuditArgs),
     /// Do again what rules and playbooks did in an incident, from the ledger, and prove that it is the same
@@ -134,6 +151,11 @@ enum Command {
     Playbook {
         #[command(subcommand)]
         command: playbook::PlaybookCommand,
+    },
+    /// Chaos experiments: put faults into services on purpose, see them healed, and read how it went
+    Chaos {
+        #[command(subcommand)]
+        command: chaos::ChaosCommand,
     },
     /// Say a command to the running daemon, as in chat
     #[command(
@@ -175,6 +197,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Run => run::run(&global),
         #[cfg(feature = "local")]
         Command::Demo(args) => demo::demo(&global, &args),
+        #[cfg(feature = "local")]
+        Command::Bench { command } => bench::run(&global, &command),
         Command::Init { path, force } => init_file(&path, force),
         Command::Check { offline, live } => {
             let depth = match (offline, live) {
@@ -185,10 +209,13 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             run::check(&global, depth)
         }
         Command::Detect(args) => detect::run(&global, args),
+        #[cfg(feature = "local")]
+        Command::Evaluate(args) => evaluate::run(&global, &args),
         Command::Audit(args) => audit::audit(&global, args),
         Command::Replay(args) => replay::run(&global, args),
         Command::Ledger { command } => audit::ledger(&global, &command),
         Command::Playbook { command } => playbook::run(&global, command),
+        Command::Chaos { command } => chaos::run(&global, command),
         Command::Ctl { words } => ctl(&global, &words),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "suture", &mut std::io::stdout());
@@ -251,6 +278,11 @@ fn make_data_dir(dir: &Path) -> anyhow::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|e| {
         anyhow::anyhow!("cannot make the data folder {}: {e}; name another with --data-dir", dir.display())
     })
+}
+
+/// A card as text for this terminal.
+fn text(card: &crate::chat::Card) -> String {
+    crate::chat::render::render(card, crate::chat::render::Look::default())
 }
 
 /// Prints to stdout. A closed pipe is nobody's trouble.

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use super::check::{self, Accepted, BuiltIn, CheckPorts, Loaded, Role};
 use super::{Global, OK, log, print};
+use crate::act::Permission;
 use crate::app::{App, Door, Reply};
 use crate::chat::Messenger;
 use crate::chat::complete::Names;
@@ -228,6 +231,7 @@ pub(super) fn check(global: &Global, depth: check::Depth) -> anyhow::Result<u8> 
         let ports = CheckPorts {
             source: Box::new(source_port()),
             target: Box::new(target_port(global)),
+            chaos: Box::new(chaos_rights),
             chat: Box::new(|config| (crate::app::platforms(config), crate::app::check_people(config))),
             component: Box::new(move |role, file| load(&host, role, file)),
             built_in: built_in(&catalog),
@@ -327,6 +331,18 @@ fn target_port(global: &Global) -> impl Fn(&Config, &TargetConfig) -> Target + S
         let of_kind = remote.iter().find(|actuator| actuator.kind() == target.id().kind());
         of_kind.cloned().ok_or_else(|| format!("{}: this build has no adapter for it", target.id()))
     }
+}
+
+/// What experiments would need on a workload of a cluster. Elsewhere they need no rights.
+fn chaos_rights(config: &Config, target: &TargetConfig) -> BoxFuture<'static, Result<Vec<Permission>, String>> {
+    #[cfg(feature = "kubernetes")]
+    if matches!(target, TargetConfig::Kubernetes(_)) {
+        let injector = crate::chaos::kubernetes::KubernetesInjector::new(crate::app::pool(config).clusters);
+        let id = target.id().clone();
+        return async move { injector.permissions(&id).await.map_err(|e| e.to_string()) }.boxed();
+    }
+    let _ = (config, target);
+    std::future::ready(Ok(Vec::new())).boxed()
 }
 
 #[cfg(feature = "local")]

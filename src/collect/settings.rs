@@ -61,7 +61,7 @@ pub struct ScrapeSettings {
     #[serde(default)]
     pub urls: Vec<String>,
     /// A Prometheus HTTP service discovery address that lists the pages; asked in every round. `local:shop` stands for
-    /// the workers of that target.
+    /// the workers of that target, `local:shop/front` for what its balancer sees of them.
     #[serde(default)]
     pub discover: Option<String>,
     /// The metrics to make, by name. Empty: one for each family on the page, counters as rates and histograms as

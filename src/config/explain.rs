@@ -21,6 +21,15 @@ const DURATIONS: &[&str] = &[
     "wall",
     "wall_dry_run",
     "wall_acting",
+    // Of experiments.
+    "for",
+    "after",
+    "within",
+    "delay",
+    "jitter",
+    "every",
+    "detected_within",
+    "healed_within",
 ];
 
 /// Advice for the key that takes how often the detector may be wrong.
@@ -100,7 +109,7 @@ fn help_for_text(key: &str, parent: &[Step]) -> String {
     match key {
         _ if in_pins => "write what `sha256sum FILE` says of the component".to_owned(),
         "false_alarms" => BUDGETS.to_owned(),
-        "windows" => super::window::LIKE.to_owned(),
+        "windows" | "window" => super::window::LIKE.to_owned(),
         "listen" => "write an address and a port: `listen = \"127.0.0.1:8080\"`".to_owned(),
         _ if DURATIONS.contains(&key) => format!("a duration is text with its unit: `{key} = \"5s\"`"),
         _ => String::new(),

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::chaos::ChaosSettings;
 use super::discover::{DiscoverSettings, Found};
 use super::explain::did_you_mean;
 use super::grant::{Grant, Grants};
@@ -26,8 +27,10 @@ use crate::model::{Digest, ServiceId};
 use crate::platform::ClusterSettings;
 
 /// The tables of the file.
-const TABLES: &[&str] =
-    &["suture", "service", "target", "cluster", "discover", "grant", "plugins", "chat", "allow", "person", "freeze"];
+const TABLES: &[&str] = &[
+    "suture", "service", "target", "cluster", "discover", "grant", "plugins", "chat", "allow", "person", "freeze",
+    "chaos",
+];
 
 /// A kind of source or target: its word, the cargo feature that it is in, and whether this build has it.
 type Kind = (&'static str, &'static str, bool);
@@ -151,6 +154,7 @@ fn load_bytes(bytes: &[u8], path: &Path, known: &Known) -> Result<Config, Config
         chat: parts.chat,
         people: parts.people,
         freezes: parts.freezes,
+        chaos: parts.chaos,
         digest: Digest::of(bytes),
         path: path.to_owned(),
         warnings: problems.clone(),
@@ -174,6 +178,7 @@ struct Parts {
     chat: Chat,
     people: Vec<PersonSettings>,
     freezes: Vec<Freeze>,
+    chaos: ChaosSettings,
     spots: BTreeMap<Spot, Range<usize>>,
 }
 
@@ -305,6 +310,13 @@ fn load_text(source: &SourceText, findings: &mut Findings<'_>, path: &Path, know
     allow.iter().for_each(|section| meaning::allow(findings, section, &known));
     people.iter().for_each(|section| meaning::person(findings, section));
     freezes.iter().for_each(|section| meaning::freeze(findings, section, &known));
+    let chaos = one::<ChaosSettings>(findings, tables.remove("chaos"), "chaos");
+    let mut experiments = chaos.as_ref().map(|s| s.settings.clone()).unwrap_or_default();
+    experiments.dir = experiments.dir.map(|dir| base.join(dir));
+    if let Some(section) = &chaos {
+        let known = (!names.will_find).then_some(known.as_slice());
+        meaning::chaos(findings, section, &experiments, daemon.chaos, known);
+    }
     meaning::unused_targets(findings, &targets, &names, &spots);
 
     Some(Parts {
@@ -318,6 +330,7 @@ fn load_text(source: &SourceText, findings: &mut Findings<'_>, path: &Path, know
         chat,
         people: people.into_iter().map(|section| section.settings).collect(),
         freezes: freezes.into_iter().map(|section| section.settings).collect(),
+        chaos: experiments,
         spots,
     })
 }

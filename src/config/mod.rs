@@ -4,6 +4,7 @@
 //! line, the line itself and what to do. It looks at the file system only where the config names a path, never at the
 //! network: whether a source answers and a target exists is `suture check`'s business. Called by the CLI.
 
+mod chaos;
 mod discover;
 mod explain;
 mod grant;
@@ -29,6 +30,7 @@ use crate::detect::DetectSettings;
 use crate::model::{ApprovalPolicy, Digest, Guard, Mode, Policy, ServiceId, TargetId, Timestamp, VerifyPolicy};
 use crate::platform::ClusterSettings;
 
+pub use chaos::{ChaosAllow, ChaosSettings, ScheduleSettings};
 pub use discover::{DiscoverSettings, Found};
 pub use grant::{Grant, GrantDenial, Grants, lines_for, lines_for_all};
 pub use live::Live;
@@ -87,6 +89,8 @@ pub struct Config {
     pub chat: Chat,
     /// What is known of people besides their ids.
     pub people: Vec<PersonSettings>,
+    /// Experiments: where they are, and when which are due.
+    pub chaos: ChaosSettings,
     /// When nothing is to be changed.
     pub freezes: Vec<Freeze>,
     /// SHA-256 of the file's bytes: goes into the ledger.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::chaos::ChaosAllow;
 use super::people::AllowSettings;
 use super::window::Window;
 use crate::detect::DetectSettings;
@@ -28,6 +29,8 @@ pub struct Daemon {
     pub data_dir: PathBuf,
     /// A label on every card: `prod`, `staging`. Empty: none.
     pub environment: String,
+    /// May chaos experiments be done here?
+    pub chaos: ChaosAllow,
     /// What is logged: a level, or a list like `info,suture=debug`.
     pub log: String,
     /// How it is logged.
@@ -42,6 +45,7 @@ impl Default for Daemon {
         Self {
             data_dir: PathBuf::from("suture-data"),
             environment: String::new(),
+            chaos: ChaosAllow::Approve,
             log: "info".to_owned(),
             log_format: LogFormat::Human,
             stop_within: Duration::from_secs(20),

@@ -189,7 +189,7 @@ mod starter {
     #[test]
     fn the_defaults_it_shows_are_the_defaults() {
         let folder = tempfile::tempdir().unwrap();
-        for dir in ["playbooks", "rules"] {
+        for dir in ["playbooks", "rules", "chaos"] {
             fs::create_dir(folder.path().join(dir)).unwrap();
         }
         let path = folder.path().join("suture.toml");
@@ -211,6 +211,7 @@ mod starter {
         let TargetConfig::Local(mut target) = shown.targets[0].clone() else { panic!() };
         let TargetConfig::Local(default) = shortest.targets[0].clone() else { panic!() };
         target.cache = None;
+        target.faults = None;
         target.command = default.command.clone();
         assert_eq!(target, default);
     }
@@ -261,6 +262,8 @@ mod starter {
         check("allow", fields_of::<AllowSettings>());
         check("person", fields_of::<PersonSettings>());
         check("freeze", fields_of::<Freeze>());
+        check("chaos", fields_of::<ChaosSettings>());
+        check("chaos.schedule", fields_of::<ScheduleSettings>());
         assert!(missing.is_empty(), "not in starter.toml: {missing:?}");
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::experiments::OnExperiment;
 use crate::decide::Missing;
 use crate::model::{
     Args, Digest, HostCall, IncidentId, Mode, Person, Plan, PlannedAction, Proposal, Reading, RunId, ServiceId,
@@ -176,6 +177,8 @@ pub enum Input {
         /// What the playbook was answered since the last intent.
         calls: Vec<HostCall>,
     },
+    /// Something about an experiment.
+    Experiment(OnExperiment),
     /// A service that was found in a cluster is not there any more: what is open of it is over.
     Gone {
         /// Which one.

@@ -93,13 +93,13 @@ pub fn step(
     Ok(Some((next, events)))
 }
 
-struct Rules<'a> {
-    policies: &'a dyn Policies,
-    now: Timestamp,
+pub(super) struct Rules<'a> {
+    pub(super) policies: &'a dyn Policies,
+    pub(super) now: Timestamp,
 }
 
 impl Rules<'_> {
-    fn event(&self, service: Option<&ServiceId>, by: Option<&Person>, fact: Fact) -> Event {
+    pub(super) fn event(&self, service: Option<&ServiceId>, by: Option<&Person>, fact: Fact) -> Event {
         Event { at: self.now, service: service.cloned(), incident: None, run: None, by: by.cloned(), fact }
     }
 
@@ -111,20 +111,20 @@ impl Rules<'_> {
         Event { incident: Some(run.incident), run: Some(run.id), ..self.event(Some(&run.plan.service), by, fact) }
     }
 
-    fn mode(&self, state: &State, service: &ServiceId) -> Mode {
+    pub(super) fn mode(&self, state: &State, service: &ServiceId) -> Mode {
         let configured = self.policies.policy(service).map_or(Mode::Observe, |p| p.mode);
         state.modes.get(service).copied().unwrap_or(configured)
     }
 
     /// May this person, by what is known of them now?
-    fn may(&self, service: &ServiceId, by: &Person, deed: Deed<'_>) -> Result<(), decide::Missing> {
+    pub(super) fn may(&self, service: &ServiceId, by: &Person, deed: Deed<'_>) -> Result<(), decide::Missing> {
         let missing = || decide::Missing { verb: deed.verb.to_owned(), action: None };
         let policy = self.policies.policy(service).ok_or_else(missing)?;
         let ids: Vec<_> = std::iter::once(by.id.clone()).chain(self.policies.groups(&by.id)).collect();
         decide::may(&policy.approval, &ids, deed)
     }
 
-    fn must_be_allowed(
+    pub(super) fn must_be_allowed(
         &self,
         service: &ServiceId,
         by: &Person,
@@ -316,6 +316,7 @@ impl Rules<'_> {
                 let intended = self.of_run(run, None, Fact::ActionIntended { index, step });
                 Ok(called.into_iter().chain([intended]).collect())
             }
+            Input::Experiment(input) => self.on_experiment(state, input),
             Input::Gone { service } => {
                 let open = state.open_incident(&service);
                 // What is under way is brought to its end: the target answers, or is found to be gone.

@@ -7,6 +7,7 @@
 
 mod components;
 mod due;
+mod experiments;
 mod input;
 mod machine;
 mod state;
@@ -14,6 +15,7 @@ mod verdict;
 
 pub use components::{Component, Components, STRIKES_ALLOWED};
 pub use due::{Due, due};
+pub use experiments::{FaultState, OnExperiment, Progress, Trial, Trials};
 pub use input::{Input, Outcome, Refusal, RunFailure};
 pub use machine::{Frozen, Policies, step};
 pub use state::{Acted, Incident, Marked, Phase, Question, Run, State, Step};

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::components::Components;
+use super::experiments::Trials;
 use crate::model::{
-    ActionKind, Deploy, Digest, Driver, Event, Fact, FalseAlarm, HostCall, IncidentId, Judge, Mode, Person, Plan,
-    PlannedAction, Proposal, RunId, ServiceId, Severity, TargetId, Timestamp, Verdict, VerdictEvidence,
+    ActionKind, Deploy, Digest, Driver, Event, ExperimentId, Fact, FalseAlarm, HostCall, IncidentId, Judge, Mode,
+    Person, Plan, PlannedAction, Proposal, RunId, ServiceId, Severity, TargetId, Timestamp, Verdict, VerdictEvidence,
 };
 
 /// How many ended incidents are kept in memory; older ones are in the ledger only.
@@ -44,6 +45,8 @@ pub struct State {
     pub deploys: BTreeMap<ServiceId, Deploy>,
     /// Services that were found in a cluster and are not gone, and what each can be healed by.
     pub found: BTreeMap<ServiceId, Vec<TargetId>>,
+    /// The experiments.
+    pub experiments: Trials,
     /// Services whose cards are kept out of the channels, and until when.
     pub mutes: BTreeMap<ServiceId, Timestamp>,
     last_incident: u64,
@@ -119,6 +122,8 @@ pub struct Incident {
     pub opened_at: Timestamp,
     /// When a fault had been put in on purpose, if one had.
     pub fault_at: Option<Timestamp>,
+    /// The experiment that was under way on the service when it began.
+    pub experiment: Option<ExperimentId>,
     /// Risk when last reported.
     pub risk: f64,
     /// Severity when last reported.
@@ -353,6 +358,9 @@ impl State {
 
     /// Takes one event in. Total: an event that does not fit (from an older version, say) changes nothing.
     pub fn apply(&mut self, event: &Event) {
+        if self.experiments.apply(event) {
+            return;
+        }
         match &event.fact {
             Fact::ModeChanged { mode } => {
                 if let Some(service) = &event.service {
@@ -415,7 +423,9 @@ impl State {
         // A fault explains the first incident after it; what comes later has a cause of its own.
         let fault_at = self.faults.remove(&service).map(|(at, _)| at).filter(|at| *at <= event.at);
         let judged = Judged { risk: *risk, severity: *severity, drivers, judge, score: *score };
-        self.incidents.insert(id, Incident::new(id, service, *since, event.at, judged, fault_at));
+        let experiment = self.experiments.behind(&service).map(|trial| trial.id);
+        let incident = Incident { experiment, ..Incident::new(id, service, *since, event.at, judged, fault_at) };
+        self.incidents.insert(id, incident);
     }
 
     fn mark(&mut self, event: &Event, reason: &str, score: Option<f64>, metrics: &[String]) {
@@ -694,6 +704,7 @@ impl Incident {
             since,
             opened_at,
             fault_at,
+            experiment: None,
             risk: judged.risk,
             severity: judged.severity,
             drivers: judged.drivers.to_vec(),

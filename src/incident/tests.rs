@@ -1,6 +1,7 @@
 //! The life cycle by properties: whatever happens in whatever order, what must never be never is.
 
 mod approvals;
+mod experiments;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

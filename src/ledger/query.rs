@@ -10,7 +10,7 @@ use super::scan::{Position, Stored, read_at};
 use super::{Disk, LedgerError, Storage, folder, records_on};
 
 /// The kinds of fact, in the order of a life.
-pub const KINDS: [&str; 54] = [
+pub const KINDS: [&str; 63] = [
     "started",
     "stopped",
     "tail-repaired",
@@ -26,6 +26,15 @@ pub const KINDS: [&str; 54] = [
     "forecast",
     "fault-injected",
     "fault-lifted",
+    "experiment-asked",
+    "experiment-approved",
+    "experiment-declined",
+    "experiment-started",
+    "steady-state-seen",
+    "fault-intended",
+    "fault-stuck",
+    "experiment-aborted",
+    "experiment-ended",
     "commanded",
     "incident-opened",
     "incident-worsened",

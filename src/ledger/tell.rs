@@ -4,7 +4,9 @@
 //! here, and every piece has a greatest length.
 
 use crate::model::number::compared;
-use crate::model::{Digest, Driver, Event, Fact, Inverse, Judge, Proposal, Record, Timestamp, Transcript};
+use crate::model::{
+    Digest, Driver, Event, ExperimentId, Fact, Inverse, Judge, Proposal, Record, Timestamp, Transcript,
+};
 
 /// The longest piece of text shown of any one field. Whoever wants it whole asks for JSON.
 const PIECE: usize = 240;
@@ -91,6 +93,15 @@ fn parts(fact: &Fact) -> (String, String) {
         | Fact::Unmuted
         | Fact::Halted { .. }
         | Fact::Resumed => daemon_parts(fact),
+        Fact::ExperimentAsked { .. }
+        | Fact::ExperimentApproved { .. }
+        | Fact::ExperimentDeclined { .. }
+        | Fact::ExperimentStarted { .. }
+        | Fact::SteadyStateSeen { .. }
+        | Fact::FaultIntended { .. }
+        | Fact::FaultStuck { .. }
+        | Fact::ExperimentAborted { .. }
+        | Fact::ExperimentEnded { .. } => experiment_parts(fact),
         Fact::IncidentOpened { judge: Judge::Person, .. } => {
             ("opened on request".to_owned(), "nothing was found wrong".to_owned())
         }
@@ -170,10 +181,13 @@ fn daemon_parts(fact: &Fact) -> (String, String) {
         }
         Fact::SourceRecovered { source } => ("source answers again".to_owned(), piece(source)),
         Fact::Forecast(forecast) => ("forecast".to_owned(), piece(&forecast.words())),
-        Fact::FaultInjected { fault, detail } => {
-            ("fault injected".to_owned(), format!("{}: {}", piece(fault), piece(detail)))
+        Fact::FaultInjected { fault, detail, experiment, .. } => {
+            ("fault injected".to_owned(), format!("{}{}: {}", of(experiment.as_ref()), piece(fault), piece(detail)))
         }
-        Fact::FaultLifted { fault } => ("fault lifted".to_owned(), piece(fault)),
+        Fact::FaultLifted { fault, experiment, how, .. } => {
+            let how = if how.is_empty() { String::new() } else { format!(": {}", piece(how)) };
+            ("fault lifted".to_owned(), format!("{}{}{how}", of(experiment.as_ref()), piece(fault)))
+        }
         Fact::Commanded { text, via, .. } => ("command".to_owned(), format!("`{}` (via {})", piece(text), piece(via))),
         Fact::Deployed { until, note } => {
             let note = if note.is_empty() { String::new() } else { format!("; {}", piece(note)) };
@@ -184,6 +198,48 @@ fn daemon_parts(fact: &Fact) -> (String, String) {
         Fact::ModeChanged { mode } => ("mode changed".to_owned(), format!("to {mode}")),
         Fact::Halted { reason } => ("HALTED, nothing acts".to_owned(), piece(reason)),
         Fact::Resumed => ("resumed".to_owned(), String::new()),
+        other => (other.kind().replace('-', " "), String::new()),
+    }
+}
+
+/// `EXP-3: `, where a fault belongs to an experiment.
+fn of(experiment: Option<&ExperimentId>) -> String {
+    experiment.map(|id| format!("{id}: ")).unwrap_or_default()
+}
+
+/// Facts about experiments.
+fn experiment_parts(fact: &Fact) -> (String, String) {
+    match fact {
+        Fact::ExperimentAsked { experiment, plan, digest, expires_at, scheduled } => {
+            let by = if *scheduled { ", as scheduled" } else { "" };
+            let (name, until) = (piece(&plan.experiment.name), expires_at.clock_time());
+            let what = format!("{experiment} {name}, plan {}{by}; the question stands until {until}", digest.short());
+            ("experiment asked for".to_owned(), what)
+        }
+        Fact::ExperimentApproved { experiment, digest, .. } => {
+            ("experiment approved".to_owned(), format!("{experiment}, plan {}", digest.short()))
+        }
+        Fact::ExperimentDeclined { experiment, why } => {
+            ("experiment not done".to_owned(), format!("{experiment}: {}", piece(why)))
+        }
+        Fact::ExperimentStarted { experiment, .. } => ("experiment started".to_owned(), experiment.to_string()),
+        Fact::SteadyStateSeen { experiment, stage, steady, why, .. } => {
+            let how = if *steady { "steady".to_owned() } else { format!("not steady: {}", piece(why)) };
+            (format!("steady state {stage}"), format!("{experiment}: {how}"))
+        }
+        Fact::FaultIntended { experiment, fault, .. } => (
+            "about to put a fault in".to_owned(),
+            format!("{experiment}: {} {}; out again: {}", fault.fault.kind(), piece(&fault.how), piece(&fault.undo)),
+        ),
+        Fact::FaultStuck { experiment, why, .. } => {
+            ("fault could not be taken out, a person has to look".to_owned(), format!("{experiment}: {}", piece(why)))
+        }
+        Fact::ExperimentAborted { experiment, why } => {
+            ("experiment broken off".to_owned(), format!("{experiment}: {}", piece(why)))
+        }
+        Fact::ExperimentEnded { experiment, outcome, why } => {
+            (format!("experiment {outcome}"), format!("{experiment}: {}", piece(why)))
+        }
         other => (other.kind().replace('-', " "), String::new()),
     }
 }

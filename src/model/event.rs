@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Args, Digest, Driver, Forecast, HostCall, IncidentId, Judge, Mode, Person, Plan, PlannedAction, Proposal, Role,
-    RunId, ServiceId, Severity, SourceFault, TargetId, Timestamp, Transcript,
+    AimedFault, Args, Digest, Driver, ExperimentId, ExperimentOutcome, ExperimentPlan, Forecast, HostCall, IncidentId,
+    Judge, MetricSeen, Mode, Person, Plan, PlannedAction, Proposal, Role, RunId, ServiceId, Severity, SourceFault,
+    Stage, TargetId, Timestamp, Transcript,
 };
 
 /// One fact with its envelope. The envelope is what audits filter by.
@@ -161,11 +162,111 @@ pub enum Fact {
         fault: String,
         /// What it does.
         detail: String,
+        /// The experiment that it belongs to; absent for a fault of the demo's own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        experiment: Option<ExperimentId>,
+        /// Its place in the experiment, from 0.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        index: Option<u32>,
     },
-    /// A fault that was put in on purpose was taken out again.
+    /// A fault that was put in on purpose was taken out again, or ended by itself.
     FaultLifted {
         /// Which fault.
         fault: String,
+        /// The experiment that it belonged to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        experiment: Option<ExperimentId>,
+        /// Its place in the experiment, from 0.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        index: Option<u32>,
+        /// How, in words; may be empty.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        how: String,
+    },
+    /// Somebody asked for an experiment, or its time had come.
+    ExperimentAsked {
+        /// Its number.
+        experiment: ExperimentId,
+        /// What it would do, exactly.
+        plan: Box<ExperimentPlan>,
+        /// The digest of that: what approvals are bound to.
+        digest: Digest,
+        /// The question stands until then.
+        expires_at: Timestamp,
+        /// A schedule asked.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        scheduled: bool,
+    },
+    /// Somebody said yes to an experiment.
+    ExperimentApproved {
+        /// To which.
+        experiment: ExperimentId,
+        /// The digest of what it does.
+        digest: Digest,
+        /// They gave a one-time code, and it was right.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        with_code: bool,
+    },
+    /// An experiment is not done after all.
+    ExperimentDeclined {
+        /// Which.
+        experiment: ExperimentId,
+        /// Why.
+        why: String,
+    },
+    /// An experiment began: it is approved as policy asks.
+    ExperimentStarted {
+        /// Which.
+        experiment: ExperimentId,
+        /// The digest of what it does.
+        digest: Digest,
+    },
+    /// The steady state was looked at.
+    SteadyStateSeen {
+        /// Of which experiment.
+        experiment: ExperimentId,
+        /// When in it.
+        stage: Stage,
+        /// Was it steady?
+        steady: bool,
+        /// Why not; may be empty.
+        why: String,
+        /// The metrics that it has bounds for.
+        seen: Vec<MetricSeen>,
+    },
+    /// A fault is about to go in. Durable before it does, and so is its way out.
+    FaultIntended {
+        /// Of which experiment.
+        experiment: ExperimentId,
+        /// Its place in it, from 0.
+        index: u32,
+        /// What, where, and how it comes out.
+        fault: AimedFault,
+    },
+    /// A fault could not be taken out: it is tried again, and a person has to look.
+    FaultStuck {
+        /// Of which experiment.
+        experiment: ExperimentId,
+        /// Its place in it, from 0.
+        index: u32,
+        /// Why.
+        why: String,
+    },
+    /// An experiment is broken off: everything is taken out.
+    ExperimentAborted {
+        /// Which.
+        experiment: ExperimentId,
+        /// Why.
+        why: String,
+    },
+    /// An experiment is over, and nothing of it is in any more.
+    ExperimentEnded {
+        /// Which.
+        experiment: ExperimentId,
+        /// How.
+        outcome: ExperimentOutcome,
+        /// Why, in words.
+        why: String,
     },
     /// A person said something that Suture understood as a command.
     Commanded {
@@ -447,6 +548,15 @@ impl Fact {
             Self::Forecast(_) => "forecast",
             Self::FaultInjected { .. } => "fault-injected",
             Self::FaultLifted { .. } => "fault-lifted",
+            Self::ExperimentAsked { .. } => "experiment-asked",
+            Self::ExperimentApproved { .. } => "experiment-approved",
+            Self::ExperimentDeclined { .. } => "experiment-declined",
+            Self::ExperimentStarted { .. } => "experiment-started",
+            Self::SteadyStateSeen { .. } => "steady-state-seen",
+            Self::FaultIntended { .. } => "fault-intended",
+            Self::FaultStuck { .. } => "fault-stuck",
+            Self::ExperimentAborted { .. } => "experiment-aborted",
+            Self::ExperimentEnded { .. } => "experiment-ended",
             Self::Commanded { .. } => "commanded",
             Self::IncidentOpened { .. } => "incident-opened",
             Self::IncidentWorsened { .. } => "incident-worsened",

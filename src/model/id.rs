@@ -64,6 +64,12 @@ counted_id!(
     "RUN"
 );
 
+counted_id!(
+    /// One experiment that somebody asked for: `EXP-3`.
+    ExperimentId,
+    "EXP"
+);
+
 /// A SHA-256, shown as 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(pub [u8; 32]);

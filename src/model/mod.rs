@@ -7,6 +7,7 @@ mod action;
 mod component;
 pub mod duration_text;
 mod event;
+mod experiment;
 mod feedback;
 mod forecast;
 mod id;
@@ -24,9 +25,13 @@ mod transcript;
 pub use action::{Action, ActionKind, Effect, Facet, MOST_VALUE, SimulateError};
 pub use component::Role;
 pub use event::{DryRun, Event, Fact, Record, Verdict, VerdictEvidence};
+pub use experiment::{
+    AbortRules, AimedFault, BlastRadius, Expectation, Experiment, ExperimentOutcome, ExperimentPlan, Fault, FaultKind,
+    LONGEST_EXPERIMENT, MethodStep, MetricBound, MetricSeen, Stage, SteadyState,
+};
 pub use feedback::{Deploy, FalseAlarm, LONGEST_SETTLE};
 pub use forecast::Forecast;
-pub use id::{Digest, IncidentId, Person, RunId, ServiceId};
+pub use id::{Digest, ExperimentId, IncidentId, Person, RunId, ServiceId};
 pub use metric::{Badness, MetricSpec, Sample, SourceFault};
 pub use plan::{Args, Inverse, Plan, PlannedAction, Proposal};
 pub use policy::{Allow, ApprovalPolicy, Guard, Mode, Policy, VERBS, VerifyPolicy};

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Path as PathOf, State};
 use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, put};
+use axum::routing::{delete, get, put};
 use axum::{Json, Router};
 use http_body_util::BodyExt;
 use hyper_util::client::legacy::Client;
@@ -23,7 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::SampleError;
+use super::{DAY, SampleError};
 use crate::act::local::parent_closed;
 
 /// Requests open at once; more are skipped and counted, as customers who do not even get through.
@@ -75,9 +75,34 @@ struct Counts {
     failed: AtomicU64,
     timed_out: AtomicU64,
     skipped: AtomicU64,
+    /// What is more than usual, on purpose.
+    surge: std::sync::Mutex<Option<Surge>>,
     /// Bits of an `f64`.
-    factor: AtomicU64,
     rate: AtomicU64,
+}
+
+/// A factor that is held by a lease.
+#[derive(Clone, Debug, PartialEq)]
+struct Surge {
+    id: String,
+    factor: f64,
+    until: Instant,
+}
+
+impl Counts {
+    /// The surge that is on; one that nobody renewed is not.
+    fn surge(&self) -> std::sync::MutexGuard<'_, Option<Surge>> {
+        let mut surge = self.surge.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if surge.as_ref().is_some_and(|surge| surge.until <= Instant::now()) {
+            tracing::warn!("nobody renewed the lease of a surge: the load is as usual again");
+            *surge = None;
+        }
+        surge
+    }
+
+    fn factor(&self) -> f64 {
+        self.surge().as_ref().map_or(1.0, |surge| surge.factor)
+    }
 }
 
 /// Asks until SIGTERM, or until the end of the pipe on stdin.
@@ -89,10 +114,10 @@ pub(super) async fn run(options: LoadOptions) -> Result<(), SampleError> {
         return Err(SampleError("--base-rps must lie within 0.1 and 10000".to_owned()));
     }
     let counts = Arc::new(Counts::default());
-    counts.factor.store(1.0_f64.to_bits(), Ordering::Relaxed);
     let control = listen(&options.control)?;
     let router = Router::new()
-        .route("/factor", put(set_factor))
+        .route("/factor", put(set_factor).delete(usual))
+        .route("/factor/{id}", delete(take_out))
         .route("/stats", get(stats))
         .layer(DefaultBodyLimit::max(1024))
         .with_state(Arc::clone(&counts));
@@ -135,8 +160,7 @@ async fn ask_on(url: &str, base: f64, counts: &Arc<Counts>) -> Result<(), Sample
     loop {
         sleep_until(next).await;
         while open.try_join_next().is_some() {}
-        let factor = f64::from_bits(counts.factor.load(Ordering::Relaxed));
-        let rate = rate(base, factor, began.elapsed());
+        let rate = rate(base, counts.factor(), began.elapsed());
         counts.rate.store(rate.to_bits(), Ordering::Relaxed);
         // Half as long to half as long again: customers do not come in step.
         next += Duration::from_secs_f64((0.5 + fastrand::f64()) / rate);
@@ -168,17 +192,53 @@ async fn ask(client: Client<HttpConnector, Body>, request: Request<Body>, counts
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
+/// What is asked for.
 #[derive(Deserialize)]
 struct Factor {
+    #[serde(default)]
+    id: String,
     factor: f64,
+    #[serde(default = "a_day_in_ms")]
+    lease_ms: u64,
+    /// Only if it is on still.
+    #[serde(default)]
+    renew: bool,
+}
+
+fn a_day_in_ms() -> u64 {
+    u64::try_from(DAY.as_millis()).unwrap_or(u64::MAX)
 }
 
 async fn set_factor(State(counts): State<Arc<Counts>>, Json(wanted): Json<Factor>) -> Response {
-    if !wanted.factor.is_finite() || !(0.0..=MAX_FACTOR).contains(&wanted.factor) {
+    let Factor { id, factor, lease_ms, renew } = wanted;
+    if !factor.is_finite() || !(0.0..=MAX_FACTOR).contains(&factor) || id.len() > 64 {
         return (StatusCode::UNPROCESSABLE_ENTITY, "a factor lies within 0 and 20\n").into_response();
     }
-    counts.factor.store(wanted.factor.to_bits(), Ordering::Relaxed);
+    let mut surge = counts.surge();
+    match &*surge {
+        None if renew => return (StatusCode::GONE, "the load is as usual again\n").into_response(),
+        Some(other) if other.id != id => {
+            let status = if renew { StatusCode::GONE } else { StatusCode::CONFLICT };
+            return (status, format!("the load is that of {} now\n", other.id)).into_response();
+        }
+        _ => {}
+    }
+    *surge = Some(Surge { id, factor, until: Instant::now() + Duration::from_millis(lease_ms).min(DAY) });
     StatusCode::NO_CONTENT.into_response()
+}
+
+/// Takes one out; what is not in is out already.
+async fn take_out(State(counts): State<Arc<Counts>>, PathOf(id): PathOf<String>) -> StatusCode {
+    let mut surge = counts.surge();
+    if surge.as_ref().is_some_and(|surge| surge.id == id) {
+        *surge = None;
+    }
+    StatusCode::NO_CONTENT
+}
+
+async fn usual(State(counts): State<Arc<Counts>>) -> StatusCode {
+    *counts.surge() = None;
+    StatusCode::NO_CONTENT
 }
 
 async fn stats(State(counts): State<Arc<Counts>>) -> Json<LoadStats> {
@@ -189,7 +249,7 @@ async fn stats(State(counts): State<Arc<Counts>>) -> Json<LoadStats> {
         failed: read(&counts.failed),
         timed_out: read(&counts.timed_out),
         skipped: read(&counts.skipped),
-        factor: f64::from_bits(read(&counts.factor)),
+        factor: counts.factor(),
         rate: f64::from_bits(read(&counts.rate)),
     })
 }
@@ -197,6 +257,30 @@ async fn stats(State(counts): State<Arc<Counts>>) -> Json<LoadStats> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_surge_is_held_by_its_lease_and_by_one_at_a_time() {
+        let counts = Arc::new(Counts::default());
+        let ask = async |id: &str, factor, lease_ms, renew| {
+            let wanted = Factor { id: id.to_owned(), factor, lease_ms, renew };
+            set_factor(State(Arc::clone(&counts)), Json(wanted)).await.status().as_u16()
+        };
+        assert_eq!(ask("EXP-1.1", 3.0, 4000, true).await, 410);
+        assert_eq!(ask("EXP-1.1", 3.0, 4000, false).await, 204);
+        assert_eq!(ask("EXP-2.1", 9.0, 4000, false).await, 409);
+        tokio::time::advance(Duration::from_secs(3)).await;
+        assert_eq!(ask("EXP-1.1", 3.0, 4000, true).await, 204);
+        tokio::time::advance(Duration::from_secs(3)).await;
+        assert_eq!(counts.factor(), 3.0);
+        take_out(State(Arc::clone(&counts)), PathOf("EXP-2.1".to_owned())).await;
+        assert_eq!(counts.factor(), 3.0);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(counts.factor(), 1.0);
+        assert_eq!(ask("EXP-2.1", 9.0, 4000, false).await, 204);
+        take_out(State(Arc::clone(&counts)), PathOf("EXP-2.1".to_owned())).await;
+        assert_eq!(counts.factor(), 1.0);
+        assert_eq!(ask("EXP-2.1", f64::NAN, 4000, false).await, 422);
+    }
 
     #[test]
     fn the_load_wanders_between_its_ends_and_a_surge_comes_on_top() {

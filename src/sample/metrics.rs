@@ -2,18 +2,13 @@
 
 use std::time::Duration;
 
-use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use rustix::time::{ClockId, clock_gettime};
 
-/// Upper bounds in seconds, fine enough that a quantile between two of them means something.
-const BUCKETS: [f64; 26] = [
-    0.001, 0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.025, 0.03, 0.035, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2,
-    0.3, 0.4, 0.6, 0.8, 1.2, 2.0, 3.0, 5.0,
-];
+use crate::act::local::{BUCKETS, page};
 
 /// What a worker counts.
 pub(super) struct Metrics {
@@ -28,6 +23,9 @@ pub(super) struct Metrics {
     pool_in_use: Gauge,
     pub cache_hits: Counter,
     pub cache_lookups: Counter,
+    /// Seconds that requests spent on the journal.
+    pub journal: Counter<f64, std::sync::atomic::AtomicU64>,
+    spool: Gauge,
     memory: Gauge,
     cpu: Counter<f64, std::sync::atomic::AtomicU64>,
 }
@@ -44,6 +42,8 @@ impl Metrics {
             pool_in_use: Gauge::default(),
             cache_hits: Counter::default(),
             cache_lookups: Counter::default(),
+            journal: Counter::default(),
+            spool: Gauge::default(),
             memory: Gauge::default(),
             cpu: Counter::default(),
         };
@@ -56,44 +56,22 @@ impl Metrics {
         r.register("shop_pool_connections_in_use", "Database connections in use", this.pool_in_use.clone());
         r.register("shop_cache_hits", "Answers from the cache", this.cache_hits.clone());
         r.register("shop_cache_lookups", "Looks into the cache", this.cache_lookups.clone());
+        r.register("shop_journal_seconds", "Time that requests spent on the journal", this.journal.clone());
+        r.register("shop_spool_bytes", "Bytes in the spool file", this.spool.clone());
         r.register("process_resident_memory_bytes", "Resident memory", this.memory.clone());
         r.register("process_cpu_seconds", "Processor time used", this.cpu.clone());
         this
     }
 
     /// The page, with the process's own figures read now.
-    pub(super) fn page(&self, connections_in_use: usize) -> Result<String, std::fmt::Error> {
+    pub(super) fn page(&self, connections_in_use: usize, spooled: u64) -> Result<String, std::fmt::Error> {
         self.pool_in_use.set(i64::try_from(connections_in_use).unwrap_or(i64::MAX));
+        self.spool.set(i64::try_from(spooled).unwrap_or(i64::MAX));
         self.memory.set(resident_bytes().unwrap_or(0));
         let used = process_cpu().as_secs_f64();
         self.cpu.inc_by((used - self.cpu.get()).max(0.0));
-        let mut page = String::new();
-        encode(&mut page, &self.registry)?;
-        Ok(classic(&page))
+        page(&self.registry)
     }
-}
-
-/// OpenMetrics as the older text format, which every scraper reads: there a counter's type line carries the full name
-/// of the series, with `_total`, and nothing marks the end.
-fn classic(page: &str) -> String {
-    let mut counters: Vec<&str> = Vec::new();
-    for line in page.lines() {
-        if let Some(name) = line.strip_prefix("# TYPE ").and_then(|rest| rest.strip_suffix(" counter")) {
-            counters.push(name);
-        }
-    }
-    let mut out = String::with_capacity(page.len() + 128);
-    for line in page.lines().filter(|line| *line != "# EOF") {
-        let mut words = line.splitn(4, ' ');
-        match (words.next(), words.next(), words.next(), words.next()) {
-            (Some("#"), Some(what @ ("TYPE" | "HELP")), Some(name), Some(rest)) if counters.contains(&name) => {
-                out.push_str(&format!("# {what} {name}_total {rest}"));
-            }
-            _ => out.push_str(line),
-        }
-        out.push('\n');
-    }
-    out
 }
 
 fn process_cpu() -> Duration {
@@ -116,9 +94,10 @@ mod tests {
     fn the_page_is_in_the_older_text_format() {
         let metrics = Metrics::new();
         metrics.requests.inc();
-        let page = metrics.page(2).unwrap();
+        let page = metrics.page(2, 7).unwrap();
         assert!(page.contains("# TYPE shop_requests_total counter\nshop_requests_total 1\n"), "{page}");
         assert!(page.contains("shop_pool_connections_in_use 2\n"), "{page}");
+        assert!(page.contains("shop_spool_bytes 7\n"), "{page}");
         assert!(!page.contains("# EOF"), "{page}");
         let memory = page.lines().find(|l| l.starts_with("process_resident_memory_bytes ")).unwrap();
         assert!(memory.rsplit(' ').next().unwrap().parse::<f64>().unwrap() > 1e6, "{memory}");

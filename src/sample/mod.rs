@@ -4,6 +4,7 @@
 //! Called by the demo ([`Shop`]) and by `main` for the hidden subcommands ([`SampleCommand`]).
 
 mod faults;
+mod illness;
 mod load;
 mod metrics;
 mod worker;
@@ -11,6 +12,7 @@ mod worker;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Method;
@@ -18,21 +20,28 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::act::LocalSettings;
-use crate::act::local::{LocalError, LocalProcess, Peer, Report, call, log_to_stderr, told};
-use crate::model::{TargetId, TargetIdError};
+use crate::act::local::{
+    FaultCallError, LocalError, LocalProcess, Peer, PutFault, Report, call, faults_of, log_to_stderr, put_fault,
+    take_fault_out, told,
+};
+use crate::chaos::{Injector, LocalInjector, WithLoad};
+use crate::model::{Fault as Exact, TargetId, TargetIdError};
 
+use faults::By;
 pub use faults::{Fault, FaultError};
 pub use load::LoadStats;
 
 /// Requests a second around which the load wanders. Two workers carry its peaks with ease and choke at three times as
 /// much; four carry that.
 pub const BASE_RPS: f64 = 150.0;
-/// What `fault load` multiplies the load by.
-const SURGE: f64 = 3.0;
 /// The worker that a fault hits unless another is named.
 const SICK: &str = "shop-2";
 /// For answers of the sample's own processes.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+/// The lease of what the demo puts in by itself: it ends with the demo's processes.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// What ids of the demo's own faults begin with.
+const OWN: &str = "demo-";
 
 /// Something of the sample service that did not work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -132,6 +141,7 @@ impl Shop {
             health: "/healthz".to_owned(),
             metrics: "/metrics".to_owned(),
             cache: Some("/cache".to_owned()),
+            faults: Some("/fault".to_owned()),
             ready_within: Duration::from_secs(10),
             stop_within: Duration::from_secs(2),
             max_in_flight: 64,
@@ -156,13 +166,27 @@ impl Shop {
     /// # Errors
     /// When the load generator does not start, or `dir` cannot be used.
     pub async fn open(exe: &Path, dir: &Path, supervisor: &LocalProcess) -> Result<Self, SampleError> {
-        let target = supervisor.target().clone();
+        let report = supervisor.report().await?;
+        Self::attach(exe, dir, supervisor.target(), &supervisor.socket, &report).await
+    }
+
+    /// The same, of one that this process does not hold: by its control socket, and what it says of itself.
+    ///
+    /// # Errors
+    /// When the load generator does not start, or `dir` cannot be used.
+    pub async fn attach(
+        exe: &Path,
+        dir: &Path,
+        target: &TargetId,
+        socket: &Path,
+        report: &Report,
+    ) -> Result<Self, SampleError> {
         let load_control = dir.join("load.sock");
         let log = dir.join("load.log");
         let output = std::fs::OpenOptions::new().create(true).append(true).open(&log);
         let output = output.map_err(|e| SampleError(format!("cannot write {}: {e}", log.display())))?;
         let load = Command::new(exe)
-            .args(["sample-load", "--parent-pipe", "--url", &format!("http://{}", supervisor.balancer)])
+            .args(["sample-load", "--parent-pipe", "--url", &format!("http://{}", report.balancer)])
             .args(["--base-rps", &BASE_RPS.to_string()])
             .arg("--control")
             .arg(&load_control)
@@ -174,12 +198,12 @@ impl Shop {
             .map_err(|e| SampleError(format!("cannot start the load from {}: {e}", exe.display())))?;
         let shop = Self {
             supervisor: None,
-            socket: supervisor.socket.clone(),
-            balancer: supervisor.balancer,
-            sd_url: supervisor.sd_url.clone(),
+            socket: socket.to_owned(),
+            balancer: report.balancer,
+            sd_url: format!("http://{}/sd", report.admin),
             load,
             load_control,
-            target,
+            target: target.clone(),
         };
         shop.load_ready().await?;
         Ok(shop)
@@ -244,32 +268,53 @@ impl Shop {
     /// # Errors
     /// When there is no such worker, or it does not answer.
     pub async fn inject(&self, fault: Fault, instance: Option<&str>) -> Result<String, SampleError> {
-        if fault == Fault::Load {
-            self.set_factor(SURGE).await?;
-            return Ok("the load".to_owned());
-        }
         let name = instance.unwrap_or(SICK);
+        let (id, exact) = (format!("{OWN}{fault}"), fault.exact());
+        let lease_ms = u64::try_from(DAY.as_millis()).unwrap_or(u64::MAX);
+        match fault.by() {
+            By::Load => {
+                if let Exact::Load { factor } = exact {
+                    self.set_factor(factor).await?;
+                }
+                return Ok("the load".to_owned());
+            }
+            By::Supervisor => {
+                let wanted = PutFault { fault: exact, instances: vec![name.to_owned()], lease_ms };
+                let put_in = put_fault(&self.socket, &id, &wanted).await;
+                return put_in.map(|_| name.to_owned()).map_err(|e| SampleError(e.to_string()));
+            }
+            By::Worker => {}
+        }
         let report = self.report().await?;
         let worker = report.workers.iter().find(|w| w.name == name);
         let addr = worker.and_then(|w| w.addr).ok_or_else(|| {
             SampleError(format!("there is no worker `{}`", name.chars().take(40).collect::<String>()))
         })?;
-        let body = serde_json::json!({ "fault": fault }).to_string().into_bytes();
+        let body = serde_json::json!({ "id": id, "fault": exact, "lease_ms": lease_ms }).to_string().into_bytes();
         match call(Peer::Tcp(addr), Method::PUT, "/fault", Some(body), ANSWER_WITHIN).await {
             Ok(reply) if reply.status.is_success() => Ok(name.to_owned()),
-            Ok(reply) => Err(SampleError(format!("{name} answers {} to a fault", reply.status.as_u16()))),
+            Ok(reply) => {
+                let why = String::from_utf8_lossy(&reply.body).trim().to_owned();
+                Err(SampleError(format!("{name} answers {} to a fault: {why}", reply.status.as_u16())))
+            }
             // A worker that aborts does not answer any more.
             Err(_) if fault == Fault::Crash => Ok(name.to_owned()),
             Err(error) => Err(SampleError(format!("{name} does not answer: {error}"))),
         }
     }
 
-    /// Takes all faults out of the load and of every worker that lives.
+    /// Takes all faults of the demo out: of the load, of the way to the workers, and of every worker that lives.
     ///
     /// # Errors
     /// When a living one does not answer.
     pub async fn lift(&self) -> Result<(), SampleError> {
-        self.set_factor(1.0).await?;
+        self.ask_load(Method::DELETE, None).await?;
+        let in_words = |e: FaultCallError| SampleError(e.to_string());
+        for held in faults_of(&self.socket).await.map_err(in_words)?.held {
+            if held.id.starts_with(OWN) {
+                take_fault_out(&self.socket, &held.id).await.map_err(in_words)?;
+            }
+        }
         for worker in self.report().await?.workers.iter().filter(|w| w.pid.is_some()) {
             let Some(addr) = worker.addr else { continue };
             call(Peer::Tcp(addr), Method::DELETE, "/fault", None, ANSWER_WITHIN)
@@ -279,10 +324,20 @@ impl Shop {
         Ok(())
     }
 
+    /// What chaos experiments put faults into it with: those of any `local:` target, and more load.
+    #[must_use]
+    pub fn injector(&self) -> Arc<dyn Injector> {
+        let local = LocalInjector::new([(self.target.clone(), self.socket.clone())].into());
+        Arc::new(WithLoad::new(Arc::new(local), self.target.clone(), self.load_control.clone()))
+    }
+
     async fn set_factor(&self, factor: f64) -> Result<(), SampleError> {
         let body = serde_json::json!({ "factor": factor }).to_string().into_bytes();
-        let reply = call(Peer::Unix(&self.load_control), Method::PUT, "/factor", Some(body), ANSWER_WITHIN).await;
-        match reply {
+        self.ask_load(Method::PUT, Some(body)).await
+    }
+
+    async fn ask_load(&self, method: Method, body: Option<Vec<u8>>) -> Result<(), SampleError> {
+        match call(Peer::Unix(&self.load_control), method, "/factor", body, ANSWER_WITHIN).await {
             Ok(reply) if reply.status.is_success() => Ok(()),
             Ok(reply) => Err(SampleError(format!("the load generator answers {}", reply.status.as_u16()))),
             Err(error) => Err(SampleError(format!("the load generator does not answer: {error}"))),

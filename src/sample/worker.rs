@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -21,9 +21,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::SampleError;
-use super::faults::{Fault, Faults};
+use super::faults::Fault;
+use super::illness::{Illness, KINDS};
 use super::metrics::Metrics;
+use super::{DAY, SampleError};
+use crate::act::local::PAGE_TYPE;
+use crate::model::{Fault as Exact, FaultKind};
 
 /// Database connections of one worker.
 pub(super) const POOL: usize = 3;
@@ -46,7 +49,7 @@ struct Shop {
     ttl_ms: AtomicU64,
     room: Semaphore,
     pool: Arc<Semaphore>,
-    faults: Faults,
+    illness: Illness,
     metrics: Metrics,
 }
 
@@ -61,7 +64,7 @@ pub(super) async fn serve(port: u16, instance: String) -> Result<(), SampleError
         cache: std::sync::Mutex::default(),
         ttl_ms: AtomicU64::new(CACHE_TTL_MS),
         room: Semaphore::new(REQUESTS),
-        faults: Faults::new(Arc::clone(&pool), POOL),
+        illness: Illness::new(Arc::clone(&pool), POOL),
         pool,
         metrics: Metrics::new(),
     });
@@ -82,7 +85,7 @@ pub(super) async fn serve(port: u16, instance: String) -> Result<(), SampleError
     tokio::select! {
         ended = server => ended.map_err(|e| SampleError(e.to_string())),
         () = late => Ok(()),
-        () = shop.faults.run() => Ok(()),
+        () = shop.illness.run() => Ok(()),
     }
 }
 
@@ -92,7 +95,8 @@ fn router(shop: Arc<Shop>) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/metrics", get(metrics))
         .route("/cache", get(read_cache).put(write_cache))
-        .route("/fault", axum::routing::put(put_in).delete(lift))
+        .route("/fault", get(kinds).put(put_in).delete(lift))
+        .route("/fault/{id}", axum::routing::delete(take_out))
         .layer(DefaultBodyLimit::max(1024))
         .with_state(shop)
 }
@@ -106,7 +110,7 @@ async fn buy(State(shop): State<Arc<Shop>>, Query(order): Query<Order>) -> Respo
     let _counted = Counted::new(&shop.metrics.in_flight);
     let mut timed = Timed { metrics: &shop.metrics, began: Instant::now(), good: false };
     let answer = shop.answer(order.item).await;
-    timed.good = answer.is_ok();
+    timed.good = answer.as_ref().map_or_else(|(status, _)| !status.is_server_error(), |_| true);
     match answer {
         Ok(from) => (StatusCode::OK, format!("{} sold item {} ({from})\n", shop.instance, order.item)).into_response(),
         Err(refusal) => refusal.into_response(),
@@ -152,9 +156,12 @@ impl Shop {
         let Ok(_room) = self.room.try_acquire() else {
             return Err((StatusCode::SERVICE_UNAVAILABLE, "the shop is full\n"));
         };
-        self.faults.burn().await;
-        if self.faults.fails_now() {
-            return Err((StatusCode::INTERNAL_SERVER_ERROR, "out of luck\n"));
+        self.illness.burn().await;
+        if let Some(status) = self.illness.error_now() {
+            return Err((status, "out of luck\n"));
+        }
+        if let Some(took) = self.illness.journal().await {
+            self.metrics.journal.inc_by(took.as_secs_f64());
         }
         if self.cached(item) {
             return Ok("cached");
@@ -166,7 +173,7 @@ impl Shop {
         let Ok(Ok(_connection)) = connection else {
             return Err((StatusCode::SERVICE_UNAVAILABLE, "no database connection\n"));
         };
-        sleep(Duration::from_millis(fastrand::u64(DATABASE_MS)) + self.faults.delay()).await;
+        sleep(Duration::from_millis(fastrand::u64(DATABASE_MS)) + self.illness.delay()).await;
         self.remember(item);
         Ok("fresh")
     }
@@ -196,8 +203,8 @@ impl Shop {
 
 async fn metrics(State(shop): State<Arc<Shop>>) -> Response {
     let in_use = POOL.saturating_sub(shop.pool.available_permits());
-    match shop.metrics.page(in_use) {
-        Ok(page) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page).into_response(),
+    match shop.metrics.page(in_use, shop.illness.spooled()) {
+        Ok(page) => ([(header::CONTENT_TYPE, PAGE_TYPE)], page).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
@@ -216,20 +223,56 @@ async fn write_cache(State(shop): State<Arc<Shop>>, Json(wanted): Json<CacheTtl>
     StatusCode::NO_CONTENT
 }
 
+/// What comes to the door: a fault with its lease, or only the name of one, for whoever tries things by hand.
 #[derive(Deserialize)]
 struct PutIn {
-    fault: Fault,
+    #[serde(default = "by_hand")]
+    id: String,
+    fault: Asked,
+    #[serde(default = "a_day_in_ms")]
+    lease_ms: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Asked {
+    Exact(Exact),
+    Named(Fault),
+}
+
+fn by_hand() -> String {
+    "by-hand".to_owned()
+}
+
+fn a_day_in_ms() -> u64 {
+    u64::try_from(DAY.as_millis()).unwrap_or(u64::MAX)
+}
+
+async fn kinds() -> Json<Vec<&'static str>> {
+    Json(KINDS.iter().copied().map(FaultKind::name).collect())
 }
 
 async fn put_in(State(shop): State<Arc<Shop>>, Json(wanted): Json<PutIn>) -> Response {
-    if shop.faults.put_in(wanted.fault) {
-        StatusCode::NO_CONTENT.into_response()
-    } else {
-        (StatusCode::UNPROCESSABLE_ENTITY, "that is a fault of the load, not of a worker\n").into_response()
+    let PutIn { id, fault, lease_ms } = wanted;
+    let fault = match fault {
+        Asked::Exact(fault) => fault,
+        Asked::Named(fault) => fault.exact(),
+    };
+    if !(1..=64).contains(&id.len()) {
+        return (StatusCode::UNPROCESSABLE_ENTITY, "an id has 1 to 64 bytes\n").into_response();
+    }
+    match shop.illness.put_in(&id, fault, Duration::from_millis(lease_ms).min(DAY)) {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(why) => (StatusCode::UNPROCESSABLE_ENTITY, format!("{why}\n")).into_response(),
     }
 }
 
+async fn take_out(State(shop): State<Arc<Shop>>, Path(id): Path<String>) -> StatusCode {
+    shop.illness.take_out(&id);
+    StatusCode::NO_CONTENT
+}
+
 async fn lift(State(shop): State<Arc<Shop>>) -> StatusCode {
-    shop.faults.lift();
+    shop.illness.lift();
     StatusCode::NO_CONTENT
 }

@@ -1,5 +1,9 @@
 #[cfg(feature = "aws")]
 mod aws;
+mod bench;
+mod chaos;
+mod chaos_chat;
+mod chaos_local;
 mod cli;
 #[cfg(feature = "aws")]
 mod cloudwatch;

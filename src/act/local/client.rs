@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use hyper::Method;
 
 use super::call::{CallError, Peer, Reply, call};
-use super::wire::{ApplyRequest, Receipt, Refusal, Report};
+use super::wire::{ApplyRequest, FaultReceipt, FaultsReport, PutFault, Receipt, Refusal, RenewFault, Report};
 use crate::act::{ActError, Actuator, LocalSettings, Progress};
 use crate::model::{Action, Facet, TargetId, TargetState};
 
@@ -121,4 +121,88 @@ fn unreachable(target: &TargetId, socket: &Path, why: &str) -> ActError {
         target.to_string(),
         format!("no supervisor answers at {} ({why}): start `suture run`, or restart it", socket.display()),
     )
+}
+
+/// How long a supervisor may take to put a fault in or take it out: longer than it gives the slowest worker.
+const FAULT_WITHIN: Duration = Duration::from_secs(5);
+
+/// Why nothing became of a request about a fault.
+#[derive(Debug)]
+pub(crate) enum FaultCallError {
+    /// Nobody listens: the supervisor is gone, and with it all that it held.
+    NobodyThere(String),
+    /// It was said why not.
+    Refused(Refusal),
+    /// Nobody knows what became of it.
+    Unclear(String),
+}
+
+impl std::fmt::Display for FaultCallError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NobodyThere(why) | Self::Unclear(why) => f.write_str(why),
+            Self::Refused(refusal) => write!(f, "{}", ActError::from(refusal.clone())),
+        }
+    }
+}
+
+/// What faults a supervisor offers and holds.
+pub(crate) async fn faults(socket: &Path) -> Result<FaultsReport, FaultCallError> {
+    let body = talk(socket, Method::GET, "/faults", None).await?;
+    serde_json::from_slice(&body).map_err(|e| FaultCallError::Unclear(format!("its answer about faults: {e}")))
+}
+
+/// Puts a fault in.
+pub(crate) async fn put_fault(socket: &Path, id: &str, wanted: &PutFault) -> Result<String, FaultCallError> {
+    let body = serde_json::to_vec(wanted).unwrap_or_default();
+    talk(socket, Method::PUT, &format!("/faults/{id}"), Some(body)).await.map(|body| receipt(&body))
+}
+
+/// Gives it another lease.
+pub(crate) async fn renew_fault(socket: &Path, id: &str, lease: Duration) -> Result<(), FaultCallError> {
+    let lease_ms = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX).max(1);
+    let body = serde_json::to_vec(&RenewFault { lease_ms }).unwrap_or_default();
+    talk(socket, Method::POST, &format!("/faults/{id}/renew"), Some(body)).await.map(drop)
+}
+
+/// Takes it out.
+pub(crate) async fn take_fault_out(socket: &Path, id: &str) -> Result<String, FaultCallError> {
+    talk(socket, Method::DELETE, &format!("/faults/{id}"), None).await.map(|body| receipt(&body))
+}
+
+fn receipt(body: &[u8]) -> String {
+    serde_json::from_slice(body).map_or_else(|_| "done".to_owned(), |receipt: FaultReceipt| receipt.receipt)
+}
+
+async fn talk(
+    socket: &Path,
+    method: Method,
+    path: &str,
+    body: Option<Vec<u8>>,
+) -> Result<hyper::body::Bytes, FaultCallError> {
+    match call(Peer::Unix(socket), method, path, body, FAULT_WITHIN).await {
+        Ok(reply) if reply.status.is_success() => Ok(reply.body),
+        Ok(reply) => Err(match serde_json::from_slice::<Refusal>(&reply.body) {
+            Ok(refusal) => FaultCallError::Refused(refusal),
+            Err(_) => FaultCallError::Unclear(format!(
+                "its supervisor answers {} and nothing that can be read: is it of another version? stop it and start it \
+                 again",
+                reply.status.as_u16()
+            )),
+        }),
+        Err(CallError::Connect(why)) => {
+            // One that is only slow to take the connection is there.
+            let there = tokio::net::UnixStream::connect(socket).await;
+            let gone = |e: &std::io::Error| {
+                matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused)
+            };
+            let why = format!("no supervisor answers at {} ({why})", socket.display());
+            Err(if there.as_ref().is_err_and(gone) {
+                FaultCallError::NobodyThere(why)
+            } else {
+                FaultCallError::Unclear(why)
+            })
+        }
+        Err(error) => Err(FaultCallError::Unclear(error.to_string())),
+    }
 }

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
-use super::{LocalError, SuperviseOptions, guard, supervise};
+use super::{LocalError, SuperviseOptions, guard, stress, supervise};
 
 /// What the binary does as a supervisor, and as the guard in front of a worker. Not for people.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -37,6 +37,9 @@ pub enum LocalCommand {
         #[arg(last = true, required = true)]
         command: Vec<OsString>,
     },
+    /// Takes processor time, memory or disk of this machine until it is killed: a fault of a chaos experiment.
+    #[command(hide = true)]
+    ChaosStress(stress::Stress),
 }
 
 impl LocalCommand {
@@ -50,6 +53,7 @@ impl LocalCommand {
     fn try_run(self) -> Result<(), LocalError> {
         match self {
             Self::ExecGuard { parent, command } => guard::exec(parent, &command),
+            Self::ChaosStress(stress) => stress::run(&stress).map_err(LocalError::System),
             Self::LocalSupervisor { spec, socket, parent_pipe } => {
                 log_to_stderr();
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -2,9 +2,14 @@
 //!
 //! Pure bookkeeping under one lock: nothing in here waits or talks to a process.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use crate::act::LocalSettings;
 use crate::model::{Instance, TargetState};
 
+use super::front::Front;
 use super::process::{InFlight, Process};
 use super::wire::WorkerReport;
 
@@ -19,6 +24,9 @@ pub(super) struct Fleet {
     /// Lifetime of cached answers, for workers with a cache.
     pub cache_ttl_ms: Option<u64>,
     slots: Vec<Slot>,
+    /// By the name of the worker, also of those that are gone: whoever comes to a place finds the faults that are in there.
+    /// Never more than `max_workers`, for names are numbers that are used again.
+    fronts: BTreeMap<String, Arc<Front>>,
 }
 
 /// The place of one worker. It keeps its name, weight and count of restarts while processes come and go.
@@ -34,14 +42,16 @@ pub(super) struct Slot {
     /// is being taken away, is not.
     pub wanted: bool,
     pub process: Option<Process>,
+    /// What lies between the balancer and this place.
+    pub front: Arc<Front>,
     /// Of the smooth weighted round robin: what it is owed.
     credit: i64,
 }
 
 /// Who takes a request.
 pub(super) enum Pick {
-    /// This worker, which now counts it.
-    Worker(std::net::SocketAddr, InFlight),
+    /// This worker, which now counts it, and what lies before it.
+    Worker(SocketAddr, InFlight, Arc<Front>),
     /// Nobody serves.
     NoneServing,
     /// All that serve are full.
@@ -50,7 +60,7 @@ pub(super) enum Pick {
 
 impl Fleet {
     pub(super) fn new(stem: &str) -> Self {
-        Self { stem: stem.to_owned(), replicas: 0, cache_ttl_ms: None, slots: Vec::new() }
+        Self { stem: stem.to_owned(), replicas: 0, cache_ttl_ms: None, slots: Vec::new(), fronts: BTreeMap::new() }
     }
 
     /// The name of worker `number`.
@@ -60,9 +70,12 @@ impl Fleet {
 
     /// Makes a place for worker `number`, out of the traffic until it is opened.
     pub(super) fn add(&mut self, number: u32) {
+        let name = self.name_of(number);
+        let front = Arc::clone(self.fronts.entry(name.clone()).or_default());
         self.slots.push(Slot {
             number,
-            name: self.name_of(number),
+            name,
+            front,
             generation: 0,
             weight: USUAL_WEIGHT,
             isolated: false,
@@ -117,7 +130,7 @@ impl Fleet {
             Some(slot) => {
                 slot.credit -= total;
                 match &slot.process {
-                    Some(process) => Pick::Worker(process.addr, process.enter()),
+                    Some(process) => Pick::Worker(process.addr, process.enter(), Arc::clone(&slot.front)),
                     None => Pick::NoneServing,
                 }
             }
@@ -153,9 +166,35 @@ impl Fleet {
         });
         serde_json::Value::Array(pages.collect())
     }
+
+    /// The same for the pages about what the balancer sees of each worker, which are served at `admin`. A worker that is
+    /// out of the traffic is left out: the balancer sees nothing of it.
+    pub(super) fn front_discovery(&self, admin: SocketAddr) -> serde_json::Value {
+        let pages = self.slots.iter().filter(|slot| slot.wanted && !slot.isolated && slot.process.is_some());
+        serde_json::Value::Array(
+            pages
+                .map(|slot| {
+                    let path = format!("/front/{}/metrics", slot.word());
+                    let labels = serde_json::json!({ "instance": slot.name, "__metrics_path__": path });
+                    serde_json::json!({ "targets": [admin.to_string()], "labels": labels })
+                })
+                .collect(),
+        )
+    }
+
+    /// The page about what the balancer sees of the worker with this [`Slot::word`].
+    pub(super) fn front_page(&self, word: &str) -> Option<String> {
+        let slot = self.slots.iter().find(|slot| slot.word() == word)?;
+        slot.front.page(slot.is_up()).ok()
+    }
 }
 
 impl Slot {
+    /// Its name as one word of a path.
+    fn word(&self) -> String {
+        self.name.replace('/', "_")
+    }
+
     fn is_up(&self) -> bool {
         self.process.as_ref().is_some_and(Process::is_up)
     }

@@ -8,6 +8,8 @@
 //! and is the only place where their state lives, so that a target with `outlive` survives the daemon. It does
 //! exactly one action at a time and compares *before* in the same breath.
 //!
+//! It also puts faults into them, on purpose and each held by a lease (see `faults`).
+//!
 //! Must never leave an orphan: workers die with the supervisor, even by `kill -9` (see `guard`), and the supervisor
 //! dies with the daemon through the pipe on its stdin unless the target outlives it. Must never restart a worker that
 //! died by itself: healing is Suture's job, and is written down.
@@ -21,24 +23,34 @@ mod call;
 mod client;
 mod command;
 mod control;
+mod door;
 mod dry;
+mod faults;
 mod fleet;
+mod front;
 mod guard;
+mod page;
 mod process;
 mod spawn;
+mod stress;
 mod supervisor;
 mod wire;
 
 use std::path::PathBuf;
 
 pub(crate) use call::{CallError, Peer, call};
+pub(crate) use client::{FaultCallError, faults as faults_of, put_fault, renew_fault, take_fault_out};
 pub use client::{LocalActuator, Timeouts};
 pub use command::LocalCommand;
 pub(crate) use command::{log_to_stderr, parent_closed, told};
 pub use dry::dry_target;
+pub(crate) use page::{BUCKETS, PAGE_TYPE, page};
 pub use spawn::{LocalProcess, report};
+pub use stress::Stress;
+pub(crate) use stress::{Fill, fits, nameless_file, write_through};
 pub use supervisor::{SuperviseOptions, supervise};
-pub use wire::{Report, Traffic, WorkerReport};
+pub use wire::{FaultsReport, HeldFault, Means, Report, Traffic, WorkerReport};
+pub(crate) use wire::{PutFault, Refusal};
 
 /// Why a local target could not be started or found.
 #[derive(Debug, thiserror::Error)]

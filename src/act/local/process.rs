@@ -13,12 +13,16 @@ use std::time::Duration;
 
 use hyper::Method;
 use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::call::{CallError, Peer, call};
+use super::front::Front;
+use super::stress;
 use crate::act::LocalSettings;
+use crate::model::Fault;
 
 /// Between two questions to a worker that is ready.
 const HEALTH_EVERY: Duration = Duration::from_millis(500);
@@ -28,6 +32,11 @@ const READY_EVERY: Duration = Duration::from_millis(20);
 const HEALTH_WITHIN: Duration = Duration::from_secs(2);
 /// A worker's log is copied aside and begun anew at this size, so that two of these are kept at most.
 const LOG_BYTES: u64 = 8 * 1024 * 1024;
+/// How long a signal may take to be sent: the owner of the process does nothing that takes longer, but stop it.
+const SIGNAL_WITHIN: Duration = Duration::from_millis(500);
+
+/// A signal for a process group, and who waits until it is sent.
+type Order = (Signal, oneshot::Sender<()>);
 
 /// How a worker stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +72,44 @@ pub(super) struct Process {
     status: watch::Receiver<Status>,
     // Full: it is being stopped already, and once is enough.
     stop: mpsc::Sender<Duration>,
+    // Full: it is being stopped, and no other signal matters any more.
+    orders: mpsc::Sender<Order>,
     load: Arc<watch::Sender<usize>>,
+}
+
+/// What it takes to do something to this process and never to the next one in its place.
+#[derive(Clone)]
+pub(super) struct Handle {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    status: watch::Receiver<Status>,
+    orders: mpsc::Sender<Order>,
+}
+
+impl Handle {
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(*self.status.borrow(), Status::Exited(_))
+    }
+
+    /// Sends a signal to its group. Of a process that has ended this is no error: nothing is left to be signalled.
+    ///
+    /// # Errors
+    /// One sentence, when it is being stopped right now.
+    pub(super) async fn signal(&self, signal: Signal) -> Result<(), String> {
+        let (done, sent) = oneshot::channel();
+        let asked = self.orders.try_send((signal, done)).is_ok();
+        if asked && timeout(SIGNAL_WITHIN, sent).await.is_ok_and(|sent| sent.is_ok()) || self.has_ended() {
+            return Ok(());
+        }
+        Err("it is being stopped right now".to_owned())
+    }
+
+    /// Waits until it has ended, at most `within`.
+    pub(super) async fn ended(&self, within: Duration) -> bool {
+        let mut status = self.status.clone();
+        let ended = status.wait_for(|s| matches!(s, Status::Exited(_)));
+        timeout(within, ended).await.is_ok()
+    }
 }
 
 /// One request in a worker, counted until this is dropped.
@@ -81,7 +127,12 @@ impl Process {
     /// # Errors
     /// One sentence: no free port, no log file, or the process table is full. A command that cannot be executed shows
     /// as a process that ends at once, with the reason in its log.
-    pub(super) fn start(settings: &LocalSettings, instance: &str, log: &Path) -> Result<Self, String> {
+    pub(super) fn start(
+        settings: &LocalSettings,
+        instance: &str,
+        log: &Path,
+        front: Arc<Front>,
+    ) -> Result<Self, String> {
         let addr = free_port().map_err(|e| format!("no free port for {instance}: {e}"))?;
         let output = OpenOptions::new()
             .create(true)
@@ -105,10 +156,16 @@ impl Process {
         let pid = child.id().unwrap_or_default();
         let (status_tx, status) = watch::channel(Status::Starting(String::new()));
         let (stop, stop_rx) = mpsc::channel(1);
-        let minder = Minder { child, pid, addr, health: settings.health.clone(), log: log.to_owned() };
+        let (orders, orders_rx) = mpsc::channel(4);
+        let minder = Minder { child, pid, addr, health: settings.health.clone(), log: log.to_owned(), front };
         // Ends with the process, which the supervisor ends before it ends itself.
-        tokio::spawn(minder.run(status_tx, stop_rx));
-        Ok(Self { addr, pid, status, stop, load: Arc::new(watch::Sender::new(0)) })
+        tokio::spawn(minder.run(status_tx, stop_rx, orders_rx));
+        Ok(Self { addr, pid, status, stop, orders, load: Arc::new(watch::Sender::new(0)) })
+    }
+
+    /// For faults: see [`Handle`].
+    pub(super) fn handle(&self) -> Handle {
+        Handle { addr: self.addr, status: self.status.clone(), orders: self.orders.clone() }
     }
 
     pub(super) fn status(&self) -> Status {
@@ -169,17 +226,29 @@ struct Minder {
     addr: SocketAddr,
     health: String,
     log: PathBuf,
+    front: Arc<Front>,
 }
 
 impl Minder {
-    async fn run(mut self, status: watch::Sender<Status>, mut stop: mpsc::Receiver<Duration>) {
+    async fn run(
+        mut self,
+        status: watch::Sender<Status>,
+        mut stop: mpsc::Receiver<Duration>,
+        mut orders: mpsc::Receiver<Order>,
+    ) {
         let mut rounds = 0_u32;
         let how = loop {
             let starting = matches!(*status.borrow(), Status::Starting(_));
             tokio::select! {
                 ended = self.child.wait() => break describe(ended),
                 Some(within) = stop.recv() => break self.end(within).await,
-                found = ask(self.addr, &self.health, if starting { READY_EVERY } else { HEALTH_EVERY }) => {
+                Some((signal, done)) = orders.recv() => {
+                    // Not reaped yet, for this task alone reaps it: the id is still this child's.
+                    signal_group(self.pid, signal);
+                    // Nobody waits any more: it was sent all the same.
+                    let _ = done.send(());
+                }
+                found = ask(self.addr, &self.health, &self.front, if starting { READY_EVERY } else { HEALTH_EVERY }) => {
                     note(&status, found);
                     rounds = rounds.wrapping_add(1);
                     if rounds.is_multiple_of(120) {
@@ -219,9 +288,12 @@ fn describe(ended: std::io::Result<std::process::ExitStatus>) -> String {
     ended.map_or_else(|e| format!("cannot wait for it: {e}"), |status| status.to_string())
 }
 
-/// Waits `after`, then asks once.
-async fn ask(addr: SocketAddr, path: &str, after: Duration) -> Result<(), String> {
+/// Waits `after`, then asks once: on the way that requests take, so that what cuts them off cuts this off, too.
+async fn ask(addr: SocketAddr, path: &str, front: &Front, after: Duration) -> Result<(), String> {
     sleep(after).await;
+    if front.is_cut_off() {
+        return Err("nothing gets through to it".to_owned());
+    }
     match call(Peer::Tcp(addr), Method::GET, path, None, HEALTH_WITHIN).await {
         Ok(reply) if reply.status.is_success() => Ok(()),
         Ok(reply) => Err(format!("{path} answers {}", reply.status.as_u16())),
@@ -264,6 +336,53 @@ fn free_port() -> std::io::Result<SocketAddr> {
 fn own_program() -> PathBuf {
     let running = Path::new("/proc/self/exe");
     if running.exists() { running.to_owned() } else { std::env::current_exe().unwrap_or_default() }
+}
+
+/// How long a process beside the workers may take until its fault is in.
+const BESIDE_WITHIN: Duration = Duration::from_secs(2);
+
+/// Starts `chaos-stress` for a fault of the whole machine. Returns when the fault is in; it goes with the child, and the child
+/// with its handle or with this process.
+///
+/// # Errors
+/// One sentence: it does not start, or says why not.
+pub(super) async fn beside(fault: &Fault, dir: &Path) -> Result<Child, String> {
+    let text = serde_json::to_string(fault).map_err(|e| e.to_string())?;
+    let mut child = Command::new(own_program())
+        .args(["exec-guard", "--parent", &std::process::id().to_string(), "--"])
+        .arg(own_program_by_name())
+        .args(["chaos-stress", "--fault", &text, "--dir"])
+        .arg(dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|e| format!("cannot start the process for {}: {e}", fault.kind()))?;
+    let Some(mut out) = child.stdout.take() else { return Err("it has no stdout".to_owned()) };
+    let mut word = [0_u8; stress::IS_IN.len()];
+    match timeout(BESIDE_WITHIN, out.read_exact(&mut word)).await {
+        Ok(Ok(_)) => Ok(child),
+        Ok(Err(_)) => {
+            let mut words = Vec::new();
+            if let Some(err) = child.stderr.take() {
+                // It has ended or is about to: this comes to an end with it.
+                let _ = timeout(BESIDE_WITHIN, err.take(2048).read_to_end(&mut words)).await;
+            }
+            let words: String = String::from_utf8_lossy(&words).chars().filter(|c| !c.is_control()).take(200).collect();
+            Err(format!("the process for {} ended: {words}", fault.kind()))
+        }
+        Err(_) => Err(format!("{} is not in after {} s", fault.kind(), BESIDE_WITHIN.as_secs())),
+    }
+}
+
+/// The same as a path that means this program in another process, too, and that people know in a list of processes.
+fn own_program_by_name() -> PathBuf {
+    match std::env::current_exe() {
+        Ok(path) if path.exists() => path,
+        _ => PathBuf::from(format!("/proc/{}/exe", std::process::id())),
+    }
 }
 
 /// The last line that a worker wrote, fit to be shown.

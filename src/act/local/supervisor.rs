@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use super::actions::Done;
 use super::balancer::Balancer;
 use super::call::{Peer, call};
+use super::faults::Faults;
 use super::fleet::Fleet;
 use super::process::{Process, Status, last_words, ready};
 use super::wire::Report;
@@ -64,10 +65,13 @@ pub(super) struct Supervisor {
     /// Held for the whole of an action: one at a time.
     pub actions: tokio::sync::Mutex<Done>,
     pub stop: Notify,
+    /// What was put in on purpose.
+    pub faults: Faults,
     balancer: Arc<Balancer>,
     balancer_addr: std::net::SocketAddr,
     admin_addr: std::net::SocketAddr,
-    logs: PathBuf,
+    /// The folder of its socket and logs, and the disk that faults of a disk are about.
+    pub(super) logs: PathBuf,
     closing: AtomicBool,
 }
 
@@ -92,10 +96,11 @@ pub async fn supervise(options: SuperviseOptions) -> Result<(), LocalError> {
     let (admin_addr, admin) = listen(([127, 0, 0, 1], 0).into()).await?;
     let fleet = Arc::new(Locked::new(Fleet::new(settings.name.name())));
     let supervisor = Arc::new(Supervisor {
-        balancer: Arc::new(Balancer::new(Arc::clone(&fleet), settings.max_in_flight)),
+        balancer: Arc::new(Balancer::new(Arc::clone(&fleet), settings.max_in_flight, settings.faults.as_deref())),
         fleet,
         actions: tokio::sync::Mutex::default(),
         stop: Notify::new(),
+        faults: Faults::default(),
         balancer_addr,
         admin_addr,
         logs: options.socket.parent().map_or_else(PathBuf::new, Path::to_owned),
@@ -135,6 +140,8 @@ impl Supervisor {
         let why = tokio::select! {
             why = end => why,
             _ = servers.join_next() => Err(LocalError::System("a listener of the supervisor ended".to_owned())),
+            // Never: it goes on as long as the supervisor does.
+            () = self.watch_leases() => Err(LocalError::System("nobody watches the leases of faults".to_owned())),
         };
         tracing::info!(why = why.as_ref().map_or("a fault", |why| why), "stopping");
         self.stop_all().await;
@@ -156,6 +163,10 @@ impl Supervisor {
             traffic: self.balancer.traffic(),
             settings: self.settings.clone(),
         }
+    }
+
+    pub(super) fn front_discovery(&self) -> serde_json::Value {
+        self.fleet.lock().front_discovery(self.admin_addr)
     }
 
     async fn start_all(&self) -> Result<(), LocalError> {
@@ -220,7 +231,11 @@ impl Supervisor {
     /// Starts a process in the place of worker `number` and waits until it is ready. A process that ends before is
     /// started again on another port, a few times; one that is merely slow is left running.
     pub(super) async fn bring_up(&self, number: u32) -> Result<(), String> {
-        let name = self.fleet.lock().name_of(number);
+        let (name, front) = {
+            let mut fleet = self.fleet.lock();
+            let front = fleet.slot_mut(number).map(|slot| Arc::clone(&slot.front)).unwrap_or_default();
+            (fleet.name_of(number), front)
+        };
         let log = self.logs.join(format!("{}.log", name.replace('/', "_")));
         let deadline = Instant::now() + self.settings.ready_within;
         let mut why = String::new();
@@ -228,7 +243,7 @@ impl Supervisor {
             if self.closing.load(Ordering::Relaxed) {
                 return Err("the supervisor is stopping".to_owned());
             }
-            let process = Process::start(&self.settings, &name, &log)?;
+            let process = Process::start(&self.settings, &name, &log, Arc::clone(&front))?;
             let (addr, status) = (process.addr, process.watch());
             if let Some(slot) = self.fleet.lock().slot_mut(number) {
                 slot.process = Some(process);
@@ -265,6 +280,8 @@ impl Supervisor {
 
     async fn stop_all(&self) {
         self.closing.store(true, Ordering::Relaxed);
+        // First, so that a worker that was made to hang can stop in good order.
+        self.take_all_faults_out().await;
         let numbers: Vec<u32> = self.fleet.lock().slots().iter().map(|s| s.number).collect();
         self.take_away(&numbers, Duration::ZERO).await;
     }
@@ -311,7 +328,7 @@ fn read_spec(path: &Path) -> Result<LocalSettings, LocalError> {
 /// What can be wrong with settings that parse.
 pub(super) fn check(settings: &LocalSettings) -> Result<(), LocalError> {
     let wrong = |why: &str| Err(LocalError::Settings { target: settings.name.to_string(), why: why.to_owned() });
-    let paths = [Some(&settings.health), Some(&settings.metrics), settings.cache.as_ref()];
+    let paths = [Some(&settings.health), Some(&settings.metrics), settings.cache.as_ref(), settings.faults.as_ref()];
     if settings.command.first().is_none_or(String::is_empty) {
         return wrong("`command` is empty: name the program and its arguments");
     }
@@ -328,7 +345,12 @@ pub(super) fn check(settings: &LocalSettings) -> Result<(), LocalError> {
         return wrong("`workers` must be at least 1 and lie within `min_workers` and `max_workers`");
     }
     if paths.into_iter().flatten().any(|path| !path.starts_with('/')) {
-        return wrong("`health`, `metrics` and `cache` are paths and start with /");
+        return wrong("`health`, `metrics`, `cache` and `faults` are paths and start with /");
+    }
+    if settings.faults.as_ref().is_some_and(|path| path.trim_matches('/').is_empty()) {
+        return wrong(
+            "`faults` must be a path of its own such as /fault, for no client of the balancer gets through to it",
+        );
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use crate::act::{ActError, LocalSettings};
-use crate::model::{Action, Facet, TargetId, TargetState};
+use crate::model::{Action, Facet, Fault, FaultKind, TargetId, TargetState};
 
 /// `GET /state`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,6 +69,72 @@ pub(super) struct ApplyRequest {
     pub key: String,
 }
 
+/// How a fault is put into a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Means {
+    /// By the balancer, on the way to a worker.
+    Balancer,
+    /// By a signal to a worker's processes.
+    Signal,
+    /// By the worker itself, through its door.
+    Door,
+    /// By a process beside the workers, for the whole machine.
+    Stress,
+}
+
+/// `GET /faults`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FaultsReport {
+    /// What can be put in, and how.
+    pub offers: Vec<(FaultKind, Means)>,
+    /// What is in.
+    pub held: Vec<HeldFault>,
+}
+
+/// One fault that is in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeldFault {
+    /// `EXP-3.1`.
+    pub id: String,
+    /// What.
+    pub fault: Fault,
+    /// At which workers; empty where it is about the whole machine.
+    pub instances: Vec<String>,
+    /// How.
+    pub means: Means,
+    /// It goes by itself in so many milliseconds.
+    pub left_ms: u64,
+}
+
+/// `PUT /faults/{id}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PutFault {
+    /// What.
+    pub fault: Fault,
+    /// At which workers; empty where it is about the whole machine.
+    #[serde(default)]
+    pub instances: Vec<String>,
+    /// It goes by itself after so many milliseconds.
+    pub lease_ms: u64,
+}
+
+/// `POST /faults/{id}/renew`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RenewFault {
+    /// From now.
+    pub lease_ms: u64,
+}
+
+/// The 200 of all that changes faults.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FaultReceipt {
+    /// One line for people.
+    pub receipt: String,
+}
+
 /// The 200 of `POST /apply`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Receipt {
@@ -81,7 +147,7 @@ pub(super) struct Receipt {
 /// Any other answer of `POST /apply`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "error", rename_all = "kebab-case")]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     /// 404.
     NotFound {
         /// Target or instance.

@@ -64,7 +64,7 @@ impl Buttons {
 
     /// Gives every button of the card its id.
     pub(in crate::app) fn stamp(&self, card: &mut Card) {
-        let plan = card.plan.map(|shown| shown.digest);
+        let plan = card.plan.as_ref().map(|shown| shown.digest);
         for button in card.actions.iter_mut().filter_map(|action| action.button.as_mut()) {
             let asks = button.ask.as_ref().map(|field| field.name.as_str()).unwrap_or_default();
             let key = (format!("{}\n{asks}", button.command), plan);
@@ -134,14 +134,14 @@ fn seed() -> [u8; 32] {
 mod tests {
     use super::*;
     use crate::chat::{Button, CardAction, MemoryStore, PlanShown};
-    use crate::model::{IncidentId, SystemClock};
+    use crate::model::SystemClock;
 
     fn card(command: &str, plan: u8) -> Card {
         let button = Some(Button { command: command.to_owned(), ..Button::default() });
         let action = CardAction { label: "Approve".to_owned(), button, ..CardAction::default() };
         Card {
             actions: vec![action],
-            plan: Some(PlanShown { incident: IncidentId(1), digest: Digest([plan; 32]) }),
+            plan: Some(PlanShown { about: "INC-1".to_owned(), digest: Digest([plan; 32]) }),
             ..Card::default()
         }
     }

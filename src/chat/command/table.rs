@@ -65,8 +65,14 @@ pub enum Slot {
     ServiceOrIncident,
     /// A playbook.
     Playbook,
-    /// A fault that can be injected.
-    Fault,
+    /// An experiment on file.
+    Experiment,
+    /// An experiment that was asked for.
+    Trial,
+    /// One that was asked for, or a service.
+    TrialOrService,
+    /// One that was asked for, or all of one on file.
+    TrialOrExperiment,
     /// A kind of action: `scale`.
     Action,
     /// What somebody may or may not do: a verb or a kind of action.
@@ -218,32 +224,61 @@ pub const COMMANDS: &[CommandHelp] = &[
         AUDIT_PARAMS,
     ),
     read("audit verify", "audit verify", "prove that the ledger was not changed", "audit verify", &[]),
-    read("chaos list", "chaos list", "the faults that can be injected, and those that are", "chaos list", &[]),
+    read("chaos list", "chaos list", "the chaos experiments there are, and those under way", "chaos list", &[]),
+    read(
+        "chaos describe",
+        "chaos describe EXPERIMENT",
+        "an experiment in full: hypothesis, faults, blast radius, abort rules",
+        "chaos describe latency",
+        &[EXPERIMENT],
+    ),
+    read(
+        "chaos plan",
+        "chaos plan EXPERIMENT [SERVICE]",
+        "what an experiment would do, and nothing more",
+        "chaos plan latency shop",
+        &[EXPERIMENT, optional(SERVICE)],
+    ),
     change(
         "chaos run",
-        "chaos run FAULT SERVICE [for:SPAN]",
-        "put a fault into a service, to see it healed",
+        "chaos run EXPERIMENT [SERVICE] [for:SPAN]",
+        "have an experiment run, when it is approved",
         "chaos run latency shop for:30s",
         &[
-            word("fault", "which fault; `chaos list` has them", Some(Slot::Fault), "latency"),
-            SERVICE,
-            filter("for", "how long, at most 1h; as configured when left out", None, "30s"),
+            EXPERIMENT,
+            optional(SERVICE),
+            filter("for", "how long each fault stays in, at most 1h; as its file says when left out", None, "30s"),
         ],
     ),
     change(
+        "chaos approve",
+        "chaos approve [EXP]",
+        "say yes to an experiment; `approve EXP-1` is the same",
+        "chaos approve EXP-1",
+        &[optional(TRIAL)],
+    ),
+    change(
+        "chaos reject",
+        "chaos reject [EXP] [REASON]",
+        "say no to an experiment; `reject EXP-1` is the same",
+        "chaos reject EXP-1 not today",
+        &[optional(TRIAL), REASON],
+    ),
+    change(
         "chaos stop",
-        "chaos stop [SERVICE]",
-        "take the injected faults out again",
-        "chaos stop shop",
-        &[optional(SERVICE)],
+        "chaos stop [EXP|SERVICE]",
+        "end experiments now: every fault is taken out",
+        "chaos stop",
+        &[optional(word("what", "the experiment or service; all when left out", Some(Slot::TrialOrService), "EXP-1"))],
     ),
     read(
         "chaos report",
-        "chaos report [SERVICE]",
-        "what became of the injected faults",
-        "chaos report shop",
-        &[optional(SERVICE)],
+        "chaos report [EXP|EXPERIMENT]",
+        "what became of experiments",
+        "chaos report EXP-1",
+        &[optional(word("what", "EXP-1, or the name of an experiment", Some(Slot::TrialOrExperiment), "EXP-1"))],
     ),
+    read("chaos score", "chaos score", "the scoreboard: how the healing did, by fault", "chaos score", &[]),
     change(
         "mode",
         "mode SERVICE observe|approve|auto",
@@ -304,6 +339,9 @@ const PENDING: Param =
 const PLAYBOOK: Param = word("playbook", "the playbook", Some(Slot::Playbook), "scale-out");
 const COMPONENT: Param = word("name", "the playbook or rule", Some(Slot::Playbook), "scale-out");
 const MUTED: Param = word("what", "the service or incident", Some(Slot::ServiceOrIncident), "shop");
+const EXPERIMENT: Param =
+    word("experiment", "which experiment; `chaos list` has them", Some(Slot::Experiment), "latency");
+const TRIAL: Param = word("experiment", "the experiment: EXP-1 or 1", Some(Slot::Trial), "EXP-1");
 const REASON: Param = rest("reason", "why, for those who read it later", "too risky now");
 const ARGS: Param = rest("args", "arguments of the playbook, each KEY=VALUE", "to=4");
 

@@ -264,14 +264,26 @@ fn who_may_do_what() {
 #[test]
 fn faults_on_purpose() {
     let run = |secs: Option<u64>| Command::ChaosRun {
-        fault: "memory-leak".into(),
-        service: "shop".into(),
+        name: "memory-leak".into(),
+        service: Some("shop".into()),
         span: secs.map(Duration::from_secs),
     };
     assert_eq!(ok("chaos run memory-leak shop"), run(None));
+    assert_eq!(ok("chaos run memory-leak on shop"), run(None));
     assert_eq!(ok("Chaos RUN memory-leak shop for:30s"), run(Some(30)));
-    assert_eq!(ok("chaos stop"), Command::ChaosStop { service: None });
-    assert_eq!(ok("chaos report shop"), Command::ChaosReport { service: Some("shop".into()) });
+    let half_a_minute = Some(Duration::from_secs(30));
+    let anywhere = Command::ChaosRun { name: "latency".into(), service: None, span: half_a_minute };
+    assert_eq!(ok("chaos run latency for:30s"), anywhere);
+    assert_eq!(ok("chaos stop"), Command::ChaosStop { what: None });
+    assert_eq!(ok("chaos stop exp-3"), Command::ChaosStop { what: Some(ExperimentOr::One(ExperimentId(3))) });
+    assert_eq!(ok("chaos stop shop"), Command::ChaosStop { what: Some(ExperimentOr::All("shop".into())) });
+    assert_eq!(ok("chaos report latency"), Command::ChaosReport { what: Some(ExperimentOr::All("latency".into())) });
+    let one = Some(ExperimentId(3));
+    assert_eq!(ok("approve EXP-3"), Command::ChaosApprove { experiment: one });
+    assert_eq!(ok("chaos approve 3"), Command::ChaosApprove { experiment: one });
+    assert_eq!(ok("reject exp-3 not now"), Command::ChaosReject { experiment: one, reason: "not now".into() });
+    assert_eq!(ok("chaos reject not now"), Command::ChaosReject { experiment: None, reason: "not now".into() });
+    assert!(refused("reject exp-x not now").contains("is not an experiment like EXP-1 or 1"));
     assert!(!ok("chaos list").changes_something() && !ok("chaos report").changes_something());
     assert!(run(None).changes_something() && ok("chaos stop").changes_something());
     for text in [
@@ -282,9 +294,12 @@ fn faults_on_purpose() {
     ] {
         assert!(refused(text).contains("is not a time of at most 1h, like for:30s"), "{text}");
     }
-    assert!(refused("chaos").contains("what to do (list, run, stop or report) is missing"));
+    assert!(
+        refused("chaos")
+            .contains("what to do (list, describe, plan, run, approve, reject, stop, report or score) is missing")
+    );
     assert!(refused("chaos rnu latency shop").contains("did you mean `chaos run`?"));
-    assert!(refused("chaos run").ends_with("usage: chaos run FAULT SERVICE [for:SPAN]"));
+    assert!(refused("chaos run").ends_with("usage: chaos run EXPERIMENT [SERVICE] [for:SPAN]"));
     assert!(refused("chaos list shop").contains("is too much here"));
     assert_eq!(ok("help chaos run"), Command::Help { verb: Some("chaos run".into()) });
     assert!(refused("help chaos").contains("did you mean `help chaos list`?"));
@@ -397,6 +412,10 @@ fn a_reason() -> impl Strategy<Value = String> {
     proptest::collection::vec(r#"[!-~äß€👍]{1,8}"#, 0..6).prop_map(|words| words.join(" "))
 }
 
+fn an_experiment() -> impl Strategy<Value = ExperimentId> {
+    (1..10_000_u64).prop_map(ExperimentId)
+}
+
 fn a_span() -> impl Strategy<Value = Duration> {
     (1..200_000_000_u64, 0..1_000_000_000_u32).prop_map(|(s, ns)| Duration::new(s, ns))
 }
@@ -459,10 +478,25 @@ fn a_command() -> impl Strategy<Value = Command> {
             .prop_map(|(what, s)| { Command::Mute { what, span: Duration::from_secs(s) } }),
         muted().prop_map(|what| Command::Unmute { what }),
         (who, what, service()).prop_map(|(who, what, service)| Command::Can { who, what, service }),
-        (a_name(), service(), proptest::option::of(1..=LONGEST_FAULT.as_secs()))
-            .prop_map(|(fault, service, s)| { Command::ChaosRun { fault, service, span: s.map(Duration::from_secs) } }),
-        proptest::option::of(service()).prop_map(|service| Command::ChaosStop { service }),
-        proptest::option::of(service()).prop_map(|service| Command::ChaosReport { service }),
+        (a_name(), proptest::option::of(service()), proptest::option::of(1..=LONGEST_FAULT.as_secs()))
+            .prop_filter("filler", |(_, service, _)| service
+                .as_ref()
+                .is_none_or(|s| s.0 != "on" && !s.0.starts_with("for:")))
+            .prop_map(|(name, service, s)| Command::ChaosRun { name, service, span: s.map(Duration::from_secs) }),
+        proptest::option::of(an_experiment()).prop_map(|experiment| Command::ChaosApprove { experiment }),
+        (proptest::option::of(an_experiment()), a_reason())
+            .prop_map(|(experiment, reason)| Command::ChaosReject { experiment, reason }),
+        proptest::option::of(prop_oneof![
+            an_experiment().prop_map(ExperimentOr::One),
+            service().prop_map(ExperimentOr::All)
+        ])
+        .prop_map(|what| Command::ChaosStop { what }),
+        proptest::option::of(prop_oneof![
+            an_experiment().prop_map(ExperimentOr::One),
+            a_name().prop_map(ExperimentOr::All)
+        ])
+        .prop_map(|what| Command::ChaosReport { what }),
+        a_name().prop_map(|name| Command::ChaosDescribe { name }),
         a_query().prop_map(Command::AuditCsv),
         run().prop_map(|run| Command::Keep { run }),
         (incident(), proptest::option::of((a_name(), args()))).prop_map(|(incident, with)| {
@@ -493,6 +527,7 @@ fn a_command() -> impl Strategy<Value = Command> {
             Just(Command::Playbooks),
             Just(Command::AuditVerify),
             Just(Command::ChaosList),
+            Just(Command::ChaosScore),
             Just(Command::Resume),
             Just(Command::Whoami),
             Just(Command::Quit),

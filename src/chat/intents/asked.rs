@@ -219,8 +219,7 @@ fn playbooks(s: &Sentence, _: &Known<'_>) -> Guess {
 fn faults(s: &Sentence, _: &Known<'_>) -> Guess {
     if s.has("chaos injected inject") {
         let report = s.has("report went result results outcome go");
-        let service = s.service.clone();
-        return Guess::Command(if report { Command::ChaosReport { service } } else { Command::ChaosList });
+        return Guess::Command(if report { Command::ChaosReport { what: None } } else { Command::ChaosList });
     }
     when(s.has("faults") && is_question(s), Command::ChaosList)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::command::{Command, LONGEST_MUTE, RunOrIncident, ServiceOrIncident, USUAL_MUTE};
+use super::super::command::{Command, ExperimentOr, LONGEST_MUTE, RunOrIncident, ServiceOrIncident, USUAL_MUTE};
 use super::asked::{ability, is_question};
 use super::words::{Sentence, is_one_of};
 use super::{Known, times};
@@ -86,7 +86,7 @@ fn order(s: &Sentence, names: &Known<'_>) -> Option<Vec<Command>> {
         return Some(runs(vec![playbook], s, names));
     }
     if s.has("inject chaos") && s.has("stop end lift remove") {
-        return Some(vec![Command::ChaosStop { service: s.service.clone() }, Command::ChaosList]);
+        return Some(vec![Command::ChaosStop { what: s.service.clone().map(ExperimentOr::All) }, Command::ChaosList]);
     }
     if s.has("inject sabotage")
         || (s.has("chaos") && s.words.len() > 1 && !is_one_of("list report", s.first()))

@@ -162,7 +162,7 @@ fn questions_that_are_answered() {
         ("is <@!80351110224678912> allowed to roll back shop?", "can <@80351110224678912> rollback shop"),
         ("am I allowed to restart billing?", "can me restart billing"),
         ("which faults can you inject?", "chaos list"),
-        ("how did the chaos on shop go?", "chaos report shop"),
+        ("how did the chaos on shop go?", "chaos report"),
     ];
     let wrong: Vec<_> = cases
         .iter()

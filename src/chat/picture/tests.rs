@@ -256,7 +256,13 @@ fn the_font_has_what_names_and_units_need() {
 }
 
 fn any_kind() -> impl Strategy<Value = MarkKind> {
-    prop_oneof![Just(MarkKind::Anomaly), Just(MarkKind::Action), Just(MarkKind::Undo), Just(MarkKind::Resolved)]
+    prop_oneof![
+        Just(MarkKind::Anomaly),
+        Just(MarkKind::Action),
+        Just(MarkKind::Undo),
+        Just(MarkKind::Resolved),
+        Just(MarkKind::Fault)
+    ]
 }
 
 /// Any number, and often one of those that break things.

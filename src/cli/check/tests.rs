@@ -69,6 +69,7 @@ fn ports() -> CheckPorts {
         |role, name: &str, kinds: &[ActionKind]| BuiltIn { role, name: name.to_owned(), loaded: loaded(kinds) };
     CheckPorts {
         chat: Box::new(|_| (Vec::new(), Ok(0))),
+        chaos: Box::new(|_, _| Box::pin(std::future::ready(Ok(Vec::new())))),
         source: Box::new(|_, _, settings| match settings {
             SourceSettings::Host(_) => Ok(Box::new(FakeSource("host".to_owned()))),
             SourceSettings::Scrape(scrape) => Ok(Box::new(FakeSource(format!("scrape {}", scrape.urls[0])))),

@@ -2,6 +2,7 @@
 //!
 //! A check looks only at keys that are sound, so that one mistake gives one message. Called by the loader.
 
+mod chaos;
 mod cluster;
 mod grant;
 mod people;
@@ -25,6 +26,7 @@ use super::settings::{Chat, Daemon, Plugins};
 use super::{Known, Spot, TargetConfig};
 use crate::model::TargetId;
 
+pub(super) use chaos::chaos;
 pub(super) use cluster::{clusters, discover, of_clusters};
 pub(super) use grant::grant;
 pub(super) use people::{allow, freeze, person};

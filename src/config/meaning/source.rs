@@ -59,7 +59,8 @@ pub(in crate::config) fn scrape_source(findings: &mut Findings<'_>, section: &Se
             address(findings, &|| section.at_element("urls", url, 0), url);
         }
     }
-    // `local:shop` stands for the service discovery of that target's supervisor; whether it is there, `check` sees.
+    // `local:shop` stands for the service discovery of that target's supervisor, `local:shop/front` for that of what its balancer
+    // sees; whether it is there, `check` sees.
     let is_local =
         |url: &str| url.strip_prefix("local:").is_some_and(|_| url.parse::<crate::model::TargetId>().is_ok());
     if let Some(url) = s.discover.as_ref().filter(|url| section.sound(&["discover"]) && !is_local(url)) {

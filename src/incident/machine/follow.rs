@@ -11,6 +11,7 @@ impl Rules<'_> {
     /// What follows by itself from where things stand: at most one consequence at a time.
     pub(super) fn follow(&self, state: &State) -> Vec<Event> {
         self.follow_runs(state)
+            .or_else(|| self.follow_experiments(state))
             .or_else(|| state.incidents.values().filter(|i| i.is_open()).find_map(|i| self.follow_incident(state, i)))
             .into_iter()
             .collect()

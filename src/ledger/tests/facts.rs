@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use crate::model::{
-    Action, Driver, Facet, Forecast, HostCall, IncidentId, Inverse, Judge, Mode, Plan, PlannedAction, Proposal, Record,
-    Role, RunId, Severity, SourceFault, Transcript, Trend, Verdict, VerdictEvidence,
+    AbortRules, Action, AimedFault, BlastRadius, Driver, Expectation, Experiment, ExperimentId, ExperimentOutcome,
+    ExperimentPlan, Facet, Fault, Forecast, HostCall, IncidentId, Inverse, Judge, Mode, Plan, PlannedAction, Proposal,
+    Record, Role, RunId, Severity, SourceFault, Stage, SteadyState, Transcript, Trend, Verdict, VerdictEvidence,
 };
 
 use super::*;
@@ -145,8 +146,81 @@ fn all() -> Vec<(Fact, &'static str)> {
             }),
             "forecast: memory_bytes will cross its limit (2 GiB) in about 9 minutes (between 7 and 12)",
         ),
-        (Fact::FaultInjected { fault: s("load"), detail: s("triples") }, "fault injected: load: triples"),
-        (Fact::FaultLifted { fault: s("load") }, "fault lifted: load"),
+        (
+            Fact::FaultInjected { fault: s("load"), detail: s("triples"), experiment: None, index: None },
+            "fault injected: load: triples",
+        ),
+        (
+            Fact::FaultLifted { fault: s("load"), experiment: None, index: None, how: String::new() },
+            "fault lifted: load",
+        ),
+        (
+            Fact::ExperimentAsked {
+                experiment: ExperimentId(3),
+                plan: Box::new(experiment()),
+                digest: HASH,
+                expires_at: Timestamp(1_700_000_000_000),
+                scheduled: true,
+            },
+            "experiment asked for: EXP-3 hang, plan 3f3f3f3f3f3f, as scheduled; the question stands until 22:13:20",
+        ),
+        (
+            Fact::ExperimentApproved { experiment: ExperimentId(3), digest: HASH, with_code: false },
+            "experiment approved: EXP-3, plan 3f3f3f3f3f3f",
+        ),
+        (
+            Fact::ExperimentDeclined { experiment: ExperimentId(3), why: s("nobody approved it in time") },
+            "experiment not done: EXP-3: nobody approved it in time",
+        ),
+        (Fact::ExperimentStarted { experiment: ExperimentId(3), digest: HASH }, "experiment started: EXP-3"),
+        (
+            Fact::SteadyStateSeen {
+                experiment: ExperimentId(3),
+                stage: Stage::Before,
+                steady: false,
+                why: s("errors_ratio is 0.2"),
+                seen: Vec::new(),
+            },
+            "steady state before: EXP-3: not steady: errors_ratio is 0.2",
+        ),
+        (
+            Fact::FaultIntended { experiment: ExperimentId(3), index: 0, fault: experiment().faults.remove(0) },
+            "about to put a fault in: EXP-3: hang shop-2 is stopped; out again: shop-2 goes on",
+        ),
+        (
+            Fact::FaultStuck { experiment: ExperimentId(3), index: 0, why: s("no answer") },
+            "fault could not be taken out, a person has to look: EXP-3: no answer",
+        ),
+        (
+            Fact::ExperimentAborted { experiment: ExperimentId(3), why: s("INC-9 opened on search") },
+            "experiment broken off: EXP-3: INC-9 opened on search",
+        ),
+        (
+            Fact::ExperimentEnded {
+                experiment: ExperimentId(3),
+                outcome: ExperimentOutcome::Passed,
+                why: s("steady again"),
+            },
+            "experiment passed: EXP-3: steady again",
+        ),
+        (
+            Fact::FaultInjected {
+                fault: s("hang"),
+                detail: s("shop-2"),
+                experiment: Some(ExperimentId(3)),
+                index: Some(0),
+            },
+            "fault injected: EXP-3: hang: shop-2",
+        ),
+        (
+            Fact::FaultLifted {
+                fault: s("hang"),
+                experiment: Some(ExperimentId(3)),
+                index: Some(0),
+                how: s("went on"),
+            },
+            "fault lifted: EXP-3: hang: went on",
+        ),
         (
             Fact::Commanded { text: s("approve 1"), via: s("console"), delivery: None },
             "command: `approve 1` (via console)",
@@ -266,6 +340,33 @@ fn all() -> Vec<(Fact, &'static str)> {
             "deployed: settles until 22:13:20",
         ),
     ]
+}
+
+fn experiment() -> ExperimentPlan {
+    let experiment = Experiment {
+        name: "hang".to_owned(),
+        title: "One process does not answer".to_owned(),
+        description: String::new(),
+        service: None,
+        steady_state: SteadyState::default(),
+        in_order: false,
+        method: Vec::new(),
+        blast_radius: BlastRadius::default(),
+        abort: AbortRules::default(),
+        expect: Expectation::default(),
+        digest: HASH,
+    };
+    let fault = AimedFault {
+        fault: Fault::Hang,
+        target: "local:shop".parse().unwrap(),
+        instances: vec!["shop-2".to_owned()],
+        from: Duration::ZERO,
+        until: Duration::from_secs(30),
+        how: "shop-2 is stopped".to_owned(),
+        undo: "shop-2 goes on".to_owned(),
+        held: serde_json::Value::Null,
+    };
+    ExperimentPlan { experiment, service: ServiceId::from("shop"), faults: vec![fault] }
 }
 
 fn plain(fact: Fact) -> Event {

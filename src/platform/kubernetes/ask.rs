@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use hyper::Request;
 use hyper::header::{ACCEPT, CONTENT_TYPE};
 use kube::client::Body;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::resource::Resource;
 
@@ -24,6 +24,8 @@ pub enum Verb {
     Patch,
     /// A new one.
     Create,
+    /// No more of it.
+    Delete,
 }
 
 impl Verb {
@@ -36,11 +38,12 @@ impl Verb {
             Self::Watch => "watch",
             Self::Patch => "patch",
             Self::Create => "create",
+            Self::Delete => "delete",
         }
     }
 
     fn changes(self) -> bool {
-        matches!(self, Self::Patch | Self::Create)
+        matches!(self, Self::Patch | Self::Create | Self::Delete)
     }
 }
 
@@ -97,6 +100,20 @@ impl<'a> Ask<'a> {
     #[must_use]
     pub fn create(resource: &'a Resource, namespace: Option<&'a str>, name: Option<&'a str>, body: Value) -> Self {
         Self { body: Some(body), ..Self::new(Verb::Create, resource, namespace, name) }
+    }
+
+    /// An end to that very object: not to one that took its name meanwhile. It ends in its own time: pods have their grace
+    /// period, and others wait for their finalizers.
+    #[must_use]
+    pub fn delete(resource: &'a Resource, namespace: Option<&'a str>, name: &'a str, uid: &str) -> Self {
+        let body = json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}});
+        Self { body: Some(body), ..Self::new(Verb::Delete, resource, namespace, Some(name)) }
+    }
+
+    /// What a group has: as the address has it. Everybody may ask, by a role that every cluster has.
+    #[must_use]
+    pub fn discover(group: &'a Resource) -> Self {
+        Self::new(Verb::Get, group, None, None)
     }
 
     /// The same of a part of the object.
@@ -157,6 +174,7 @@ impl<'a> Ask<'a> {
             Verb::Get | Verb::List | Verb::Watch => ("GET", None),
             Verb::Patch => ("PATCH", Some("application/merge-patch+json")),
             Verb::Create => ("POST", Some("application/json")),
+            Verb::Delete => ("DELETE", Some("application/json")),
         };
         let mut request = Request::builder().method(method).uri(self.uri()).header(ACCEPT, "application/json");
         if let Some(content) = content {
@@ -184,13 +202,19 @@ fn encoded(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::kubernetes::resource::{DEPLOYMENTS, PODS};
-    use serde_json::json;
+    use crate::platform::kubernetes::resource::{CHAOS_MESH, DEPLOYMENTS, PODS};
 
     #[test]
     fn a_call_is_named_as_access_control_names_it() {
         let ask = Ask::patch(&DEPLOYMENTS, Some("prod"), "web", json!({})).of("scale");
         assert_eq!(ask.in_words(), "patch deployments/scale in namespace prod");
+    }
+
+    #[test]
+    fn a_group_is_asked_for_by_its_own_path() {
+        let ask = Ask::discover(&CHAOS_MESH);
+        assert_eq!(ask.uri(), "/apis/chaos-mesh.org/v1alpha1");
+        assert_eq!(ask.in_words(), "get the resources of chaos-mesh.org/v1alpha1");
     }
 
     #[test]

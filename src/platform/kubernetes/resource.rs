@@ -47,8 +47,23 @@ pub const VIRTUALSERVICES_BETA: Resource = resource("networking.istio.io", "v1be
 pub const DESTINATIONRULES: Resource = resource("networking.istio.io", "v1", "destinationrules");
 /// Istio before that.
 pub const DESTINATIONRULES_BETA: Resource = resource("networking.istio.io", "v1beta1", "destinationrules");
+/// Chaos Mesh as a group, to see what it has.
+pub const CHAOS_MESH: Resource = Resource::group("chaos-mesh.org", "v1alpha1");
+/// Chaos Mesh: pods and containers that end.
+pub const PODCHAOS: Resource = resource(CHAOS_MESH.group, CHAOS_MESH.version, "podchaos");
+/// Chaos Mesh: packets that come late, or not at all.
+pub const NETWORKCHAOS: Resource = resource(CHAOS_MESH.group, CHAOS_MESH.version, "networkchaos");
+/// Chaos Mesh: processor time and memory that are taken.
+pub const STRESSCHAOS: Resource = resource(CHAOS_MESH.group, CHAOS_MESH.version, "stresschaos");
+/// Chaos Mesh: HTTP answers that are replaced.
+pub const HTTPCHAOS: Resource = resource(CHAOS_MESH.group, CHAOS_MESH.version, "httpchaos");
 
 impl Resource {
+    /// A group, for [`super::Ask::discover`].
+    const fn group(group: &'static str, version: &'static str) -> Self {
+        resource(group, version, "")
+    }
+
     /// The path of the objects in a namespace (or in all, or outside of any), of one of them, or of a part of that.
     #[must_use]
     pub fn path(&self, namespace: Option<&str>, name: Option<&str>, subresource: &str) -> String {
@@ -59,7 +74,9 @@ impl Resource {
         if let Some(namespace) = namespace {
             path += &format!("/namespaces/{namespace}");
         }
-        path = format!("{path}/{}", self.plural);
+        if !self.plural.is_empty() {
+            path = format!("{path}/{}", self.plural);
+        }
         if let Some(name) = name {
             path = format!("{path}/{name}");
         }
@@ -72,7 +89,11 @@ impl Resource {
     /// As a rule of access control names it: `deployments/scale`.
     #[must_use]
     pub fn in_rules(&self, subresource: &str) -> String {
-        if subresource.is_empty() { self.plural.to_owned() } else { format!("{}/{subresource}", self.plural) }
+        match (self.plural, subresource) {
+            ("", _) => format!("the resources of {}/{}", self.group, self.version),
+            (plural, "") => plural.to_owned(),
+            (plural, subresource) => format!("{plural}/{subresource}"),
+        }
     }
 }
 

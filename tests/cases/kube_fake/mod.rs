@@ -1,6 +1,7 @@
 //! The fake cluster keeps the rules of a real one: proved with the client that Suture uses.
 
 mod access;
+mod chaos_mesh;
 mod objects;
 mod watching;
 mod workloads;

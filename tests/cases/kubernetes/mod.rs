@@ -1,6 +1,8 @@
 //! The adapters of Kubernetes against a strict, stateful API server.
 
 mod actions;
+mod chaos;
+mod chaos_ends;
 mod credentials;
 mod faults;
 mod rights;

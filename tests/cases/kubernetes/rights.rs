@@ -13,11 +13,21 @@ const DOCUMENT: &str = include_str!("../../../deploy/kubernetes/rbac.yaml");
 
 /// The document's rules: a small part of YAML, and the document stays within it.
 fn rules() -> Vec<Value> {
+    rules_of(DOCUMENT)
+}
+
+/// Those of the role that only looks.
+pub(super) fn looking() -> Vec<Value> {
+    rules_of(DOCUMENT.split("name: suture-act").next().expect("a first role"))
+}
+
+/// The rules of a document.
+pub(super) fn rules_of(document: &str) -> Vec<Value> {
     let list = |line: &str| -> Vec<String> {
         let inner = line.split_once('[').and_then(|(_, rest)| rest.split_once(']')).expect("a list").0;
         inner.split(',').map(|item| item.trim().trim_matches('"').to_owned()).collect()
     };
-    let lines: Vec<&str> = DOCUMENT.lines().collect();
+    let lines: Vec<&str> = document.lines().collect();
     let at = |index: usize, key: &str| {
         let line = lines[index].trim_start_matches(['-', ' ']);
         assert!(line.starts_with(key), "{line}");
@@ -33,8 +43,13 @@ fn rules() -> Vec<Value> {
 
 /// `patch apps deployments/scale`, one a right.
 fn rights() -> BTreeSet<String> {
+    rights_of(&rules())
+}
+
+/// The same of some rules.
+pub(super) fn rights_of(rules: &[Value]) -> BTreeSet<String> {
     let mut all = BTreeSet::new();
-    for rule in rules() {
+    for rule in rules {
         for verb in rule["verbs"].as_array().unwrap() {
             let (group, resource) = (&rule["apiGroups"][0], &rule["resources"][0]);
             all.insert(format!(
@@ -49,7 +64,7 @@ fn rights() -> BTreeSet<String> {
 }
 
 /// As [`rights`] has it.
-fn used(cluster: &FakeCluster) -> BTreeSet<String> {
+pub(super) fn used(cluster: &FakeCluster) -> BTreeSet<String> {
     let of = |request: &crate::harness::kube::Request| {
         let parts: Vec<&str> = request.path.trim_start_matches('/').split('/').collect();
         let (group, rest) = match parts.as_slice() {

@@ -54,6 +54,11 @@ pub const HTTP_ROUTE: &str = "httproutes.gateway.networking.k8s.io";
 pub const VIRTUAL_SERVICE: &str = "virtualservices.networking.istio.io";
 pub const DESTINATION_RULE: &str = "destinationrules.networking.istio.io";
 
+pub const POD_CHAOS: &str = "podchaos.chaos-mesh.org";
+pub const NETWORK_CHAOS: &str = "networkchaos.chaos-mesh.org";
+pub const STRESS_CHAOS: &str = "stresschaos.chaos-mesh.org";
+pub const HTTP_CHAOS: &str = "httpchaos.chaos-mesh.org";
+
 const GATEWAY: &str = "gateway.networking.k8s.io";
 const ISTIO: &str = "networking.istio.io";
 const ISTIO_VERSIONS: &[&str] = &["v1", "v1beta1", "v1alpha3"];
@@ -141,6 +146,10 @@ pub static KINDS: &[Kind] = &[
         subs: &["status"],
         ..kind(DESTINATION_RULE, ISTIO, "destinationrules", "DestinationRule")
     },
+    chaos(POD_CHAOS, "podchaos", "PodChaos"),
+    chaos(NETWORK_CHAOS, "networkchaos", "NetworkChaos"),
+    chaos(STRESS_CHAOS, "stresschaos", "StressChaos"),
+    chaos(HTTP_CHAOS, "httpchaos", "HTTPChaos"),
     review(
         "selfsubjectaccessreviews.authorization.k8s.io",
         "authorization.k8s.io",
@@ -160,6 +169,17 @@ pub static KINDS: &[Kind] = &[
         "SelfSubjectReview",
     ),
 ];
+
+/// Its controller writes the status as it writes everything else: there is no part of its own for it.
+const fn chaos(id: &'static str, plural: &'static str, name: &'static str) -> Kind {
+    Kind {
+        versions: &["v1alpha1"],
+        singular: plural,
+        custom: true,
+        generation: true,
+        ..kind(id, super::chaos_mesh::GROUP, plural, name)
+    }
+}
 
 const fn review(id: &'static str, group: &'static str, plural: &'static str, name: &'static str) -> Kind {
     Kind { namespaced: false, review: true, ..kind(id, group, plural, name) }
@@ -200,10 +220,16 @@ impl Kind {
 }
 
 /// What is served now: a subset of [`KINDS`].
-#[derive(Default)]
 pub struct Served {
     /// Groups of which only these versions are there; none at all is an empty list.
     pub only: std::collections::BTreeMap<String, Vec<String>>,
+}
+
+impl Default for Served {
+    /// Everything but what has to be installed by a test that wants it.
+    fn default() -> Self {
+        Self { only: [(super::chaos_mesh::GROUP.to_owned(), Vec::new())].into() }
+    }
 }
 
 impl Served {

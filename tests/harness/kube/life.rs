@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::chaos_mesh::ChaosPlay;
 use super::store::{self, Key, State, past};
 use super::{FakeCluster, kinds, objects};
 
@@ -53,6 +54,7 @@ pub struct Play {
     /// When a container of this namespace and pod name began last: two never begin in the same second, as on real nodes.
     began: BTreeMap<(String, String), i64>,
     addresses: u32,
+    pub chaos: ChaosPlay,
     /// Since when a Deployment makes no progress, by uid: the moment and what its progress was.
     pub progress: BTreeMap<String, (Instant, String)>,
 }
@@ -68,6 +70,7 @@ impl Default for Play {
             loads: BTreeMap::new(),
             began: BTreeMap::new(),
             addresses: 0,
+            chaos: ChaosPlay::default(),
             progress: BTreeMap::new(),
         }
     }
@@ -190,6 +193,29 @@ impl Life {
             "containerID": format!("containerd://{:064x}", self.restarts),
         }}));
     }
+}
+
+/// The container of a pod ends, and begins again.
+pub fn kill_container(state: &mut State, key: &Key) {
+    change_life(state, key, |life, began| {
+        life.fail("Error");
+        life.started = Some(began);
+        life.since = Instant::now();
+    });
+}
+
+/// The container of a pod does nothing any more, or works again.
+pub fn fail_pod(state: &mut State, key: &Key, fails: bool) {
+    change_life(state, key, |life, _| {
+        life.hang = fails.then_some(Hang::NotReady);
+        life.since = Instant::now();
+    });
+}
+
+fn change_life(state: &mut State, key: &Key, change: impl FnOnce(&mut Life, i64)) {
+    let Some(uid) = state.get(key).and_then(|pod| pod["metadata"]["uid"].as_str().map(str::to_owned)) else { return };
+    let began = state.play.begin(key);
+    change(state.play.lives.entry(uid).or_insert_with(|| Life::new(None)), began);
 }
 
 /// The workload that a pod belongs to: its owner, or its owner's owner; itself when it has none.

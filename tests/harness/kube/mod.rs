@@ -10,6 +10,7 @@
 //! Not served: server-side apply (415), protobuf, tables, webhooks, logs and exec.
 
 mod access;
+mod chaos_mesh;
 mod check;
 mod controllers;
 mod eviction;

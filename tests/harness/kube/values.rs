@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::check::{at, name};
 use super::kinds::{self, Kind};
 use super::refusal::{Cause, Refusal, missing, not_allowed, wrong};
-use super::selector;
+use super::{chaos_mesh, selector};
 
 /// Refuses values that the API does not take, and changes of what never changes.
 pub fn check(kind: &Kind, new: &Value, old: Option<&Value>) -> Result<(), Refusal> {
@@ -32,7 +32,11 @@ pub fn check(kind: &Kind, new: &Value, old: Option<&Value>) -> Result<(), Refusa
     if !causes.is_empty() {
         return Err(Refusal::invalid(kind, name(new), &causes));
     }
-    if kind.id == kinds::VIRTUAL_SERVICE { virtual_service(new) } else { Ok(()) }
+    match kind.id {
+        kinds::VIRTUAL_SERVICE => virtual_service(new),
+        _ if kind.group == chaos_mesh::GROUP => chaos_mesh::admit(kind, new, old),
+        _ => Ok(()),
+    }
 }
 
 fn metadata(kind: &Kind, object: &Value, causes: &mut Vec<Cause>) {

@@ -2,7 +2,7 @@
 
 use suture_playbook_sdk::prelude::*;
 
-use crate::words::About;
+use crate::words::{About, is_of_the_front};
 
 /// What the rule knows of an incident.
 pub struct Case {
@@ -50,6 +50,19 @@ impl Case {
                 .any(|m| About::of(&m.name) == Some(About::Up) && m.value < 0.5)
         };
         instances.filter(|i| !i.up || says_down(&i.name)).map(|i| i.name.clone()).collect()
+    }
+
+    /// Does this instance answer when it is asked itself, while whoever stands before it does not get through to it?
+    pub fn is_cut_off(&self, name: &str) -> bool {
+        let says = |of_the_front: bool, is_up: bool| {
+            let samples = self.by_instance.iter().filter(|sample| sample.instance == name);
+            samples.flat_map(|sample| &sample.metrics).any(|m| {
+                About::of(&m.name) == Some(About::Up)
+                    && is_of_the_front(&m.name) == of_the_front
+                    && (m.value >= 0.5) == is_up
+            })
+        };
+        says(true, false) && says(false, true) && !says(false, false)
     }
 
     /// Where a driver is bad. Instances out of the traffic are not compared: they idle, and would make any other

@@ -48,6 +48,13 @@ pub fn proposals(case: &Case) -> Vec<Proposal> {
 fn for_those_down(case: &Case) -> Vec<Proposal> {
     match case.down().as_slice() {
         [] => Vec::new(),
+        [one] if case.is_cut_off(one) => {
+            let why = format!("{one} answers when it is asked itself, and nothing gets through to it from the front");
+            vec![
+                proposal("shed-load", format!("{why}: the others can answer.")).with("instance", one),
+                proposal("restart-service", format!("{why}: a fresh process may be reached.")).with("instance", one),
+            ]
+        }
         [one] => vec![proposal("restart-service", format!("{one} does not answer.")).with("instance", one)],
         several => vec![proposal("restart-service", format!("{} do not answer.", several.join(", ")))],
     }
@@ -66,9 +73,10 @@ fn for_one(driver: &Driver, about: About, name: &str, bad: &[Bad]) -> Vec<Propos
         }
         About::Memory if driver.trend == Trend::Rising => vec![restart("it grows sample by sample, as a leak does.")],
         About::Memory => vec![restart("a fresh process gives the memory back.")],
+        About::Disk => vec![restart("a fresh process lets go of its files."), shed("the others can answer.")],
         About::Cpu => vec![restart("it burns processor time that the others do not."), shed("the others can answer.")],
         // Held up by something of its own that a fresh process gives back.
-        About::Waiting | About::Latency if is(About::Waiting) || is(About::Cpu) => {
+        About::Waiting | About::Latency if is(About::Waiting) || is(About::Cpu) || is(About::Disk) => {
             vec![restart("it holds something that it does not give back."), shed("the others can answer.")]
         }
         About::Waiting | About::Latency => vec![
@@ -104,7 +112,8 @@ fn for_all(case: &Case, driver: &Driver, about: About) -> Vec<Proposal> {
         About::Memory => worst().into_iter().collect(),
         // Errors everywhere come from something behind the instances, or from load, which other metrics show; and who
         // is down was said first.
-        About::Errors | About::Up => Vec::new(),
+        // What fills up everywhere is no instance's own, and nothing here makes room.
+        About::Errors | About::Up | About::Disk => Vec::new(),
     }
 }
 

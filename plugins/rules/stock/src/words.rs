@@ -9,6 +9,8 @@ pub enum About {
     Errors,
     /// Memory in use.
     Memory,
+    /// Files that grow, and time spent writing them.
+    Disk,
     /// Processor time.
     Cpu,
     /// Requests that wait or are under way.
@@ -30,6 +32,7 @@ impl About {
                 Self::Waiting
             }
             () if has(&["memory", "mem", "rss", "heap"]) => Self::Memory,
+            () if has(&["disk", "spool", "journal", "fsync", "tmp"]) => Self::Disk,
             () if has(&["cpu"]) => Self::Cpu,
             () if has(&["latency", "duration"]) => Self::Latency,
             () if has(&["cache", "hit", "hits"]) => Self::Cache,
@@ -48,13 +51,19 @@ impl About {
     pub fn standing_out(self) -> (f64, f64) {
         match self {
             Self::Memory => (1.4, 16.0 * 1024.0 * 1024.0),
-            Self::Cpu => (2.0, 0.2),
+            Self::Cpu | Self::Disk => (2.0, 0.2),
             Self::Errors => (3.0, 0.01),
             Self::Waiting => (3.0, 2.0),
             Self::Latency => (2.0, 0.005),
             Self::Up | Self::Cache => (2.0, 0.0),
         }
     }
+}
+
+/// Is this what whoever stands before the instances saw, and not what they say themselves?
+pub fn is_of_the_front(metric: &str) -> bool {
+    let name = metric.to_ascii_lowercase();
+    name.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == "front")
 }
 
 #[cfg(test)]
@@ -73,6 +82,12 @@ mod tests {
             ("cache_hit_ratio", Some(About::Cache)),
             ("cpu_cores", Some(About::Cpu)),
             ("memory_bytes", Some(About::Memory)),
+            ("spool_bytes", Some(About::Disk)),
+            ("journal_busy", Some(About::Disk)),
+            ("disk_queue_depth", Some(About::Waiting)),
+            ("front_up", Some(About::Up)),
+            ("front_errors_ratio", Some(About::Errors)),
+            ("front_latency_p95", Some(About::Latency)),
             ("up_ratio", Some(About::Up)),
             ("requests_rate", None),
             ("uptime_seconds", None),

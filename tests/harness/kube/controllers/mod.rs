@@ -2,6 +2,7 @@
 
 mod autoscaler;
 mod budget;
+mod chaos_mesh;
 mod deployment;
 mod endpoints;
 mod garbage;
@@ -46,6 +47,7 @@ pub async fn run(shared: Arc<Shared>) {
 }
 
 fn step(state: &mut State) {
+    chaos_mesh::step(state);
     life::step(state);
     replica_set::step(state);
     stateful_set::step(state);

@@ -91,6 +91,40 @@ fn processor_time_on_one_instance_wants_its_restart_and_everywhere_more_instance
 }
 
 #[test]
+fn a_disk_that_one_instance_fills_or_keeps_busy_wants_its_restart() {
+    let restart = "restart-service instance=shop-2";
+    let fills = shop(&[driver("spool_bytes", 256.0 * MIB, 0.0)], &[("spool_bytes", [0.0, 256.0 * MIB])]);
+    assert_eq!(propose::<Stock>(&fills), [restart, "shed-load instance=shop-2"]);
+    let drivers = [driver("front_latency_p95", 0.4, 0.02), driver("journal_busy", 9.0, 0.0)];
+    let busy = shop(&drivers, &[("front_latency_p95", [0.02, 0.4]), ("journal_busy", [0.0, 9.0])]);
+    assert_eq!(propose::<Stock>(&busy)[0], restart);
+    let everywhere = shop(&[driver("disk_used_ratio", 0.95, 0.4)], &[("disk_used_ratio", [0.95, 0.95])]);
+    assert!(propose::<Stock>(&everywhere).is_empty());
+}
+
+#[test]
+fn what_the_front_sees_of_one_instance_alone_takes_it_out_of_the_traffic_first() {
+    let shed = "shed-load instance=shop-2";
+    let broken = shop(&[driver("front_errors_ratio", 0.15, 0.0)], &[("front_errors_ratio", [0.0, 0.3])]);
+    assert_eq!(propose::<Stock>(&broken)[0], shed);
+    let metrics = [("front_latency_p95", [0.02, 0.5]), ("latency_p95", [0.02, 0.02]), ("in_flight", [2.0, 2.0])];
+    assert_eq!(propose::<Stock>(&shop(&[driver("front_latency_p95", 0.5, 0.02)], &metrics))[0], shed);
+}
+
+#[test]
+fn an_instance_that_is_cut_off_is_not_restarted_first() {
+    let drivers = [driver("front_up", 0.5, 1.0)];
+    let of = |own: f64| {
+        let metrics = [("front_up", [1.0, 0.0]), ("up_ratio", [1.0, own]), ("source2_up_ratio", [1.0, 1.0])];
+        propose::<Stock>(
+            &incident_with(&drivers, &metrics).target(target("local:shop", 2).between(1, 6).down("shop-2")),
+        )
+    };
+    assert_eq!(of(1.0), ["shed-load instance=shop-2", "restart-service instance=shop-2"]);
+    assert_eq!(of(0.0)[0], "restart-service instance=shop-2", "it hangs");
+}
+
+#[test]
 fn the_detectors_word_on_the_instance_is_taken() {
     let latency = Driver { instance: Some("shop-2".to_owned()), ..driver("latency_p95", 0.9, 0.1) };
     assert_eq!(propose::<Stock>(&shop(&[latency], &[]))[0], "shed-load instance=shop-2");
